@@ -1,0 +1,71 @@
+import type { AccountId, DeviceId, SubscriptionId } from "./ids.ts";
+
+export type AccountTransport = "auto" | "udp" | "tcp" | "tls";
+export type RegistrationMode = "auto" | "alternate" | "continuous" | "singleDevice";
+export type Presence = "background" | "foreground";
+
+/** A SIP identity as stored, without its secret. Absent optional fields are `undefined`, never "". */
+export interface AccountRecord {
+  readonly accountId: AccountId;
+  readonly app: string;
+  readonly username: string;
+  readonly domain: string;
+  readonly authUsername: string | undefined;
+  readonly displayName: string | undefined;
+  /** `host`, `host:port` or a SIP URI with transport: what the phone itself uses. */
+  readonly proxy: string | undefined;
+  /** When given, used by Wakeline instead of `proxy`. */
+  readonly alternateProxy: string | undefined;
+  readonly transport: AccountTransport;
+  readonly expiresSec: number;
+  readonly registrationMode: RegistrationMode;
+  /** What `auto` has learned from the registrar's answers; undefined until it has. */
+  readonly learnedMode: Exclude<RegistrationMode, "auto"> | undefined;
+  readonly natEmulation: boolean;
+  readonly instanceId: string | undefined;
+  readonly userAgent: string | undefined;
+  /** `onUnreachable.forwardTo`. */
+  readonly forwardTo: string | undefined;
+  /** Rises with each accepted change of the secret or of any field above. */
+  readonly version: number;
+}
+
+export interface Ha1 {
+  readonly realm: string;
+  /** "MD5" | "SHA-256" | "SHA-512-256" */
+  readonly algorithm: string;
+  /** Lower-case hex. */
+  readonly hash: string;
+}
+
+/** What proves an account at its registrar. Never logged, never in a mapped file. */
+export type Secret =
+  | { readonly kind: "password"; readonly password: string }
+  | { readonly kind: "ha1"; readonly entries: readonly Ha1[] };
+
+export interface Notify {
+  readonly message: boolean;
+  readonly voicemail: boolean;
+  readonly missed: boolean;
+  readonly preview: boolean;
+}
+
+/** A device's standing order to keep an account reachable. */
+export interface SubscriptionRecord {
+  readonly subscriptionId: SubscriptionId;
+  readonly accountId: AccountId;
+  readonly deviceId: DeviceId;
+  readonly presence: Presence;
+  readonly notify: Notify;
+  /** False when the device's push token is dead or absent: no wake can reach it. */
+  readonly wakeable: boolean;
+}
+
+/** Synchronous reads a shard makes on demand (SQLite in WAL mode; a Map in simulations). */
+export interface Directory {
+  account(accountId: AccountId): AccountRecord | undefined;
+  secret(accountId: AccountId): Secret | undefined;
+  subscriptions(accountId: AccountId): readonly SubscriptionRecord[];
+  /** All accounts of this shard, in no order, with whether each should be registered now. */
+  accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }>;
+}

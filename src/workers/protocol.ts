@@ -1,0 +1,169 @@
+import type { AccountId, CallUuid, DeviceId, SubscriptionId, TunnelId } from "../base/ids.ts";
+import type { Presence, RegistrationMode, Secret } from "../base/records.ts";
+
+/**
+ * What crosses between the pool (main thread) and a shard worker: commands down, events up, batched per tick as arrays.
+ * Frames are latin1 strings: one char is one byte of the SIP message, lossless.
+ */
+
+export type RegistrationState = "idle" | "registering" | "registered" | "retrying" | "refused" | "unregistering";
+
+/** What the outside sees of a registration. Times are Unix milliseconds. */
+export interface RegistrationStatus {
+  readonly mode: RegistrationMode;
+  readonly state: RegistrationState;
+  readonly expiresAtMs?: number;
+  readonly lastStatus?: number;
+  readonly lastReason?: string;
+  readonly nextAttemptAtMs?: number;
+  /** `host:port` of the server in use. */
+  readonly registrar?: string;
+  readonly transport?: string;
+}
+
+export type RequestId = number;
+
+export type Command =
+  /** An account was written or changed in the store: (re)load it from the directory and register or retire it. */
+  | { readonly kind: "accountChanged"; readonly accountId: AccountId; readonly wanted: boolean }
+  /** Takes the secret into memory, un-REGISTERs and forgets. Reply `done` comes once the secret is no longer needed from the store. */
+  | { readonly kind: "accountRemove"; readonly requestId: RequestId; readonly accountId: AccountId }
+  /** Some subscription's presence changed: reply when registered / binding removed / refused, or "pending" after waitMs. */
+  | {
+      readonly kind: "presence";
+      readonly requestId: RequestId;
+      readonly accountId: AccountId;
+      /** Whether the account is to be registered after the change (any subscription in the background, or mode continuous). */
+      readonly wanted: boolean;
+      readonly presence: Presence;
+      readonly waitMs: number;
+    }
+  /** Tries credentials by a REGISTER without Contact (a query, RFC 3261 §10.2.3). Reply `proof`. */
+  | { readonly kind: "prove"; readonly requestId: RequestId; readonly accountId: AccountId; readonly secret: Secret }
+  | { readonly kind: "registrationQuery"; readonly requestId: RequestId; readonly accountId: AccountId }
+  /** Operator: retry a refused or waiting account now. */
+  | { readonly kind: "retryNow"; readonly accountId: AccountId }
+  | { readonly kind: "registrarsQuery"; readonly requestId: RequestId }
+  | { readonly kind: "callsQuery"; readonly requestId: RequestId }
+  | { readonly kind: "callQuery"; readonly requestId: RequestId; readonly call: CallUuid }
+  | { readonly kind: "traceStart"; readonly accountId: AccountId; readonly untilMs: number }
+  /** `accounts`: those of the device that live on this shard. `voip`: a voip push preceded it for `call` (INVITE + CANCEL when gone). */
+  | {
+      readonly kind: "tunnelOpened";
+      readonly tunnelId: TunnelId;
+      readonly deviceId: DeviceId;
+      readonly accounts: readonly AccountId[];
+      readonly ticketCall?: CallUuid;
+      readonly voip: boolean;
+    }
+  | { readonly kind: "tunnelClosed"; readonly tunnelId: TunnelId }
+  /** `last`: no other shard is left to ask; answer 403 or 481 yourself, do not send `frameForeign`. */
+  | { readonly kind: "frame"; readonly tunnelId: TunnelId; readonly text: string; readonly last: boolean }
+  /** A provider's answer to a wake: "accepted", or "failed" when that device cannot be woken for this call any more. */
+  | { readonly kind: "delivery"; readonly call: CallUuid; readonly deviceId: DeviceId; readonly outcome: "accepted" | "failed" }
+  | { readonly kind: "subscriptionRemoved"; readonly accountId: AccountId; readonly deviceId: DeviceId }
+  | { readonly kind: "reload" }
+  | { readonly kind: "drain"; readonly drainMs: number }
+  | { readonly kind: "stop" };
+
+export interface Caller {
+  readonly uri: string;
+  readonly name?: string;
+}
+
+export type CallState = "ringing" | "answered" | "answeredElsewhere" | "cancelled" | "missed" | "ended";
+
+export interface RegistrarStatus {
+  readonly registrar: string;
+  readonly transport: string;
+  readonly accounts: number;
+  readonly registered: number;
+  readonly refused: number;
+  /** Transactions the budget allows in flight now, and how many are. */
+  readonly window: number;
+  readonly inFlight: number;
+  readonly ratePerSec: number;
+  readonly waiting: number;
+  readonly lossRatio: number;
+  readonly breaker: "closed" | "open" | "halfOpen";
+  readonly lastStatus: number;
+}
+
+/** One line of a ladder. `text` is the message with credentials and body masked. */
+export interface LadderEntry {
+  readonly atMs: number;
+  readonly from: "server" | "wakeline" | "device" | "push";
+  readonly to: "server" | "wakeline" | "device" | "push";
+  readonly deviceId?: DeviceId;
+  readonly label: string;
+  readonly text?: string;
+}
+
+export interface CallSummary {
+  readonly call: CallUuid;
+  readonly callId: string;
+  readonly accountId: AccountId;
+  readonly direction: "inbound" | "outbound";
+  readonly from: Caller;
+  readonly state: CallState;
+  readonly startedAtMs: number;
+  readonly answeredAtMs?: number;
+  readonly endedAtMs?: number;
+  readonly devices: readonly DeviceId[];
+}
+
+export type Event =
+  | { readonly kind: "ready"; readonly udpPort: number; readonly tcpPort: number; readonly tlsPort: number; readonly accounts: number; readonly sendPath: string }
+  | { readonly kind: "startFailed"; readonly reason: string }
+  | { readonly kind: "done"; readonly requestId: RequestId }
+  | { readonly kind: "presenceDone"; readonly requestId: RequestId; readonly pending: boolean; readonly status: RegistrationStatus }
+  | {
+      readonly kind: "proof";
+      readonly requestId: RequestId;
+      /** "accepted": the registrar took the credentials; "refused": it did not; "unavailable": it could not be asked in time. */
+      readonly outcome: "accepted" | "refused" | "unavailable";
+      readonly status: number;
+      readonly reason: string;
+    }
+  | { readonly kind: "registration"; readonly requestId: RequestId; readonly status: RegistrationStatus | undefined }
+  | { readonly kind: "registrars"; readonly requestId: RequestId; readonly registrars: readonly RegistrarStatus[] }
+  | { readonly kind: "calls"; readonly requestId: RequestId; readonly calls: readonly CallSummary[] }
+  | { readonly kind: "call"; readonly requestId: RequestId; readonly call: CallSummary | undefined; readonly ladder: readonly LadderEntry[] }
+  /** A change worth telling: into registered, refused, retrying, idle. Not sent for refreshes. */
+  | { readonly kind: "registrationChanged"; readonly accountId: AccountId; readonly status: RegistrationStatus }
+  /** The registrar taught `auto` what it wants. The store keeps it. */
+  | { readonly kind: "modeLearned"; readonly accountId: AccountId; readonly mode: Exclude<RegistrationMode, "auto"> }
+  /** Wake these devices for a call. Times are Unix ms. `receivedAtMs` is when the INVITE came in. */
+  | {
+      readonly kind: "wake";
+      readonly call: CallUuid;
+      readonly callId: string;
+      readonly accountId: AccountId;
+      readonly targets: readonly { readonly deviceId: DeviceId; readonly subscriptionId: SubscriptionId }[];
+      readonly from: Caller;
+      readonly receivedAtMs: number;
+      readonly deadlineMs: number;
+    }
+  /** Any other push than a call. `deadlineMs` when the device may still open the tunnel for it. */
+  | {
+      readonly kind: "notify";
+      readonly push: "cancel" | "message" | "voicemail" | "missed" | "refused";
+      readonly accountId: AccountId;
+      readonly targets: readonly { readonly deviceId: DeviceId; readonly subscriptionId: SubscriptionId }[];
+      readonly call?: CallUuid;
+      readonly callId?: string;
+      readonly from?: Caller;
+      readonly text?: string;
+      readonly deadlineMs?: number;
+    }
+  /** The call is known to be over or answered; tickets die with "over", the wake of other devices stops with both. */
+  | { readonly kind: "callState"; readonly call: CallUuid; readonly state: CallState; readonly over: boolean }
+  /** For the journal; sent at each change of state of an inbound call. */
+  | { readonly kind: "journal"; readonly summary: CallSummary; readonly targets: readonly DeviceId[] }
+  | { readonly kind: "frame"; readonly tunnelId: TunnelId; readonly text: string }
+  /** This shard does not own what the frame is about; the pool asks the device's next shard. */
+  | { readonly kind: "frameForeign"; readonly tunnelId: TunnelId; readonly text: string }
+  /** RFC 8599 parameters of a REGISTER through the tunnel: refresh the device's push token. */
+  | { readonly kind: "pushParameters"; readonly deviceId: DeviceId; readonly provider: string; readonly prid: string; readonly param?: string }
+  | { readonly kind: "ladder"; readonly accountId: AccountId; readonly entry: LadderEntry }
+  | { readonly kind: "drained" };
