@@ -60,7 +60,12 @@ export type Command =
   /** `last`: no other shard is left to ask; answer 403 or 481 yourself, do not send `frameForeign`. */
   | { readonly kind: "frame"; readonly tunnelId: TunnelId; readonly text: string; readonly last: boolean }
   /** A provider's answer to a wake: "accepted", or "failed" when that device cannot be woken for this call any more. */
-  | { readonly kind: "delivery"; readonly call: CallUuid; readonly deviceId: DeviceId; readonly outcome: "accepted" | "failed" }
+  | {
+      readonly kind: "delivery";
+      readonly call: CallUuid;
+      readonly deviceId: DeviceId;
+      readonly outcome: "accepted" | "failed";
+    }
   | { readonly kind: "subscriptionRemoved"; readonly accountId: AccountId; readonly deviceId: DeviceId }
   | { readonly kind: "reload" }
   | { readonly kind: "drain"; readonly drainMs: number }
@@ -113,10 +118,22 @@ export interface CallSummary {
 }
 
 export type Event =
-  | { readonly kind: "ready"; readonly udpPort: number; readonly tcpPort: number; readonly tlsPort: number; readonly accounts: number; readonly sendPath: string }
+  | {
+      readonly kind: "ready";
+      readonly udpPort: number;
+      readonly tcpPort: number;
+      readonly tlsPort: number;
+      readonly accounts: number;
+      readonly sendPath: string;
+    }
   | { readonly kind: "startFailed"; readonly reason: string }
   | { readonly kind: "done"; readonly requestId: RequestId }
-  | { readonly kind: "presenceDone"; readonly requestId: RequestId; readonly pending: boolean; readonly status: RegistrationStatus }
+  | {
+      readonly kind: "presenceDone";
+      readonly requestId: RequestId;
+      readonly pending: boolean;
+      readonly status: RegistrationStatus;
+    }
   | {
       readonly kind: "proof";
       readonly requestId: RequestId;
@@ -128,7 +145,12 @@ export type Event =
   | { readonly kind: "registration"; readonly requestId: RequestId; readonly status: RegistrationStatus | undefined }
   | { readonly kind: "registrars"; readonly requestId: RequestId; readonly registrars: readonly RegistrarStatus[] }
   | { readonly kind: "calls"; readonly requestId: RequestId; readonly calls: readonly CallSummary[] }
-  | { readonly kind: "call"; readonly requestId: RequestId; readonly call: CallSummary | undefined; readonly ladder: readonly LadderEntry[] }
+  | {
+      readonly kind: "call";
+      readonly requestId: RequestId;
+      readonly call: CallSummary | undefined;
+      readonly ladder: readonly LadderEntry[];
+    }
   /** A change worth telling: into registered, refused, retrying, idle. Not sent for refreshes. */
   | { readonly kind: "registrationChanged"; readonly accountId: AccountId; readonly status: RegistrationStatus }
   /** The registrar taught `auto` what it wants. The store keeps it. */
@@ -164,6 +186,12 @@ export type Event =
   /** This shard does not own what the frame is about; the pool asks the device's next shard. */
   | { readonly kind: "frameForeign"; readonly tunnelId: TunnelId; readonly text: string }
   /** RFC 8599 parameters of a REGISTER through the tunnel: refresh the device's push token. */
-  | { readonly kind: "pushParameters"; readonly deviceId: DeviceId; readonly provider: string; readonly prid: string; readonly param?: string }
+  | {
+      readonly kind: "pushParameters";
+      readonly deviceId: DeviceId;
+      readonly provider: string;
+      readonly prid: string;
+      readonly param?: string;
+    }
   | { readonly kind: "ladder"; readonly accountId: AccountId; readonly entry: LadderEntry }
   | { readonly kind: "drained" };

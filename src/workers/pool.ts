@@ -1,0 +1,515 @@
+import type { AccountId, CallUuid, DeviceId, TunnelId } from "../base/ids.ts";
+import type { Presence, Secret } from "../base/records.ts";
+import type { Log } from "../observe/log.ts";
+import type { Clock } from "../time/clock.ts";
+import type {
+  CallSummary,
+  Command,
+  Event,
+  LadderEntry,
+  RegistrarStatus,
+  RegistrationStatus,
+  RequestId,
+} from "./protocol.ts";
+
+/** A reply is due well within this; a shard that died in between answers nothing. Presence waits come on top. */
+const replyTimeoutMs = 5_000;
+/** A secret check at a registrar takes up to 8 s (keeper), then its reply is due. */
+const proveTimeoutMs = 10_000;
+const respawnDelaysMs = [0, 50, 250, 1_000, 5_000] as const;
+/** A shard that lived this long starts its next life at once. */
+const soundLifeMs = 60_000;
+
+/** One shard worker, however it is made: a thread, or in tests an object. */
+export interface ShardThread {
+  post(commands: readonly Command[]): void;
+  /** Ends it at once. */
+  terminate(): void;
+}
+
+export interface ShardThreadEvents {
+  onEvents(events: readonly Event[]): void;
+  /** The thread is gone, for whatever reason; called once. */
+  onGone(reason: string): void;
+}
+
+export type SpawnShard = (shard: number, events: ShardThreadEvents) => ShardThread;
+
+/** What the pool does not answer itself goes up here. */
+export type EventSink = (event: Event, shard: number) => void;
+
+interface Slot {
+  thread: ShardThread | undefined;
+  ready: Extract<Event, { kind: "ready" }> | undefined;
+  failure: string | undefined;
+  queue: Command[];
+  flushing: boolean;
+  startedAtMs: number;
+  deaths: number;
+  restarts: number;
+  drained: boolean;
+}
+
+interface Waiting {
+  readonly shard: number;
+  readonly settle: (event: Event | undefined) => void;
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+interface OpenTunnel {
+  readonly deviceId: DeviceId;
+  readonly voip: boolean;
+  /** Shards of the device's accounts, in the order in which a frame asks them. */
+  readonly shards: number[];
+  readonly accounts: Map<number, AccountId[]>;
+}
+
+const lost: RegistrationStatus = { mode: "auto", state: "idle", lastReason: "shard restarting" };
+
+/**
+ * Supervises the shard workers and knows which one owns an account. Commands go down in one batch a turn of the loop; a
+ * question resolves with its reply or, when the shard dies or stays silent, with the answer named at each method. A dead
+ * shard is started again; it finds its registrations in its mapped file, and the pool tells it the tunnels that are open.
+ */
+export class Pool {
+  readonly #slots: Slot[] = [];
+  readonly #waiting = new Map<RequestId, Waiting>();
+  readonly #tunnels = new Map<TunnelId, OpenTunnel>();
+  readonly #placement: (accountId: AccountId, shards: number) => number;
+  readonly #spawn: SpawnShard;
+  readonly #sink: EventSink;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #nextRequest = 1;
+  #stopping = false;
+  #onProgress: (() => void) | undefined;
+
+  constructor(options: {
+    readonly shards: number;
+    readonly placement: (accountId: AccountId, shards: number) => number;
+    readonly spawn: SpawnShard;
+    readonly sink: EventSink;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#placement = options.placement;
+    this.#spawn = options.spawn;
+    this.#sink = options.sink;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    for (let shard = 0; shard < options.shards; shard++) {
+      this.#slots.push({
+        thread: undefined,
+        ready: undefined,
+        failure: undefined,
+        queue: [],
+        flushing: false,
+        startedAtMs: 0,
+        deaths: 0,
+        restarts: 0,
+        drained: false,
+      });
+    }
+  }
+
+  /** Starts all shards; resolves with the `ready` events in shard order, rejects with the first reason why one cannot start. */
+  start(): Promise<readonly Extract<Event, { kind: "ready" }>[]> {
+    return new Promise((resolve, reject) => {
+      this.#onProgress = () => {
+        const failed = this.#slots.find((slot) => slot.failure !== undefined);
+        if (failed?.failure !== undefined) {
+          this.#onProgress = undefined;
+          reject(new Error(failed.failure));
+          return;
+        }
+        const readies = this.#slots.flatMap((slot) => (slot.ready === undefined ? [] : [slot.ready]));
+        if (readies.length < this.#slots.length) return;
+        this.#onProgress = undefined;
+        resolve(readies);
+      };
+      for (let shard = 0; shard < this.#slots.length; shard++) this.#open(shard);
+    });
+  }
+
+  get restarts(): number {
+    return this.#slots.reduce((sum, slot) => sum + slot.restarts, 0);
+  }
+
+  get shards(): number {
+    return this.#slots.length;
+  }
+
+  /** One reason a shard that is not serving. */
+  ready(): { readonly ok: boolean; readonly reasons: readonly string[] } {
+    const reasons = this.#slots.flatMap((slot, shard) =>
+      slot.ready === undefined ? [`shard ${shard} is not ready`] : [],
+    );
+    return { ok: reasons.length === 0, reasons };
+  }
+
+  // ---- accounts
+
+  changed(accountId: AccountId, wanted: boolean): void {
+    this.#post(this.#shardOf(accountId), { kind: "accountChanged", accountId, wanted });
+  }
+
+  /** Resolves when the store may erase the secret: at once when the shard is gone, for then nothing holds it. */
+  async remove(accountId: AccountId): Promise<void> {
+    await this.#ask(this.#shardOf(accountId), replyTimeoutMs, (requestId) => ({
+      kind: "accountRemove",
+      requestId,
+      accountId,
+    }));
+  }
+
+  /** A shard that cannot answer counts as pending. */
+  async presence(
+    accountId: AccountId,
+    change: { readonly wanted: boolean; readonly presence: Presence; readonly waitMs: number },
+  ): Promise<{ readonly pending: boolean; readonly status: RegistrationStatus }> {
+    const reply = await this.#ask(this.#shardOf(accountId), change.waitMs + replyTimeoutMs, (requestId) => ({
+      kind: "presence",
+      requestId,
+      accountId,
+      ...change,
+    }));
+    return reply?.kind === "presenceDone" ? reply : { pending: true, status: lost };
+  }
+
+  async prove(
+    accountId: AccountId,
+    secret: Secret,
+  ): Promise<{
+    readonly outcome: "accepted" | "refused" | "unavailable";
+    readonly status: number;
+    readonly reason: string;
+  }> {
+    const reply = await this.#ask(this.#shardOf(accountId), proveTimeoutMs, (requestId) => ({
+      kind: "prove",
+      requestId,
+      accountId,
+      secret,
+    }));
+    return reply?.kind === "proof"
+      ? reply
+      : { outcome: "unavailable", status: 0, reason: "the account's shard is restarting" };
+  }
+
+  async status(accountId: AccountId): Promise<RegistrationStatus | undefined> {
+    const reply = await this.#ask(this.#shardOf(accountId), replyTimeoutMs, (requestId) => ({
+      kind: "registrationQuery",
+      requestId,
+      accountId,
+    }));
+    return reply?.kind === "registration" ? reply.status : undefined;
+  }
+
+  retryNow(accountId: AccountId): void {
+    this.#post(this.#shardOf(accountId), { kind: "retryNow", accountId });
+  }
+
+  subscriptionRemoved(accountId: AccountId, deviceId: DeviceId): void {
+    this.#post(this.#shardOf(accountId), { kind: "subscriptionRemoved", accountId, deviceId });
+  }
+
+  trace(accountId: AccountId, untilMs: number): void {
+    this.#post(this.#shardOf(accountId), { kind: "traceStart", accountId, untilMs });
+  }
+
+  // ---- what all shards know
+
+  async registrars(): Promise<readonly RegistrarStatus[]> {
+    const replies = await this.#askAll((requestId) => ({ kind: "registrarsQuery", requestId }));
+    const merged = new Map<string, RegistrarStatus>();
+    for (const reply of replies) {
+      if (reply?.kind !== "registrars") continue;
+      for (const one of reply.registrars) {
+        const key = `${one.transport} ${one.registrar}`;
+        const before = merged.get(key);
+        merged.set(key, before === undefined ? one : addRegistrars(before, one));
+      }
+    }
+    return [...merged.values()];
+  }
+
+  async calls(): Promise<readonly CallSummary[]> {
+    const replies = await this.#askAll((requestId) => ({ kind: "callsQuery", requestId }));
+    return replies
+      .flatMap((reply) => (reply?.kind === "calls" ? reply.calls : []))
+      .sort((a, b) => b.startedAtMs - a.startedAtMs);
+  }
+
+  async call(
+    call: CallUuid,
+  ): Promise<{ readonly summary: CallSummary; readonly ladder: readonly LadderEntry[] } | undefined> {
+    const replies = await this.#askAll((requestId) => ({ kind: "callQuery", requestId, call }));
+    for (const reply of replies) {
+      if (reply?.kind === "call" && reply.call !== undefined) return { summary: reply.call, ladder: reply.ladder };
+    }
+    return undefined;
+  }
+
+  // ---- calls and tunnels
+
+  delivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed", accountId: AccountId): void {
+    this.#post(this.#shardOf(accountId), { kind: "delivery", call, deviceId, outcome });
+  }
+
+  tunnelOpened(
+    tunnelId: TunnelId,
+    deviceId: DeviceId,
+    accounts: readonly AccountId[],
+    ticketCall: CallUuid | undefined,
+    voip: boolean,
+  ): void {
+    const byShard = new Map<number, AccountId[]>();
+    for (const accountId of accounts) {
+      const shard = this.#shardOf(accountId);
+      byShard.set(shard, [...(byShard.get(shard) ?? []), accountId]);
+    }
+    // A device without an account still speaks to someone: its requests get their 403 from the first shard.
+    if (byShard.size === 0) byShard.set(0, []);
+    const tunnel: OpenTunnel = { deviceId, voip, shards: [...byShard.keys()], accounts: byShard };
+    this.#tunnels.set(tunnelId, tunnel);
+    for (const [shard, owned] of byShard) {
+      this.#post(shard, tunnelOpenedCommand(tunnelId, tunnel, owned, ticketCall));
+    }
+  }
+
+  /** Accounts of a device changed while its tunnel is open: its shards are told anew. */
+  tunnelAccounts(tunnelId: TunnelId, accounts: readonly AccountId[]): void {
+    const tunnel = this.#tunnels.get(tunnelId);
+    if (tunnel === undefined) return;
+    this.tunnelOpened(tunnelId, tunnel.deviceId, accounts, undefined, tunnel.voip);
+  }
+
+  tunnelClosed(tunnelId: TunnelId): void {
+    const tunnel = this.#tunnels.get(tunnelId);
+    if (tunnel === undefined) return;
+    this.#tunnels.delete(tunnelId);
+    for (const shard of tunnel.shards) this.#post(shard, { kind: "tunnelClosed", tunnelId });
+  }
+
+  /** One SIP message from the phone, latin1. */
+  frame(tunnelId: TunnelId, text: string): void {
+    const tunnel = this.#tunnels.get(tunnelId);
+    const first = tunnel?.shards[0];
+    if (tunnel === undefined || first === undefined) return;
+    this.#post(first, { kind: "frame", tunnelId, text, last: tunnel.shards.length === 1 });
+  }
+
+  // ---- life
+
+  /** Tells every shard to read its certificates again. */
+  reload(): void {
+    for (let shard = 0; shard < this.#slots.length; shard++) this.#post(shard, { kind: "reload" });
+  }
+
+  /** No new calls; resolves when running calls have ended, at the latest after `drainMs`. */
+  async drain(drainMs: number): Promise<void> {
+    this.#stopping = true;
+    for (let shard = 0; shard < this.#slots.length; shard++) this.#post(shard, { kind: "drain", drainMs });
+    await new Promise<void>((resolve) => {
+      const limit = setTimeout(resolve, drainMs + 1_000);
+      this.#onProgress = () => {
+        if (this.#slots.some((slot) => slot.thread !== undefined && !slot.drained)) return;
+        clearTimeout(limit);
+        this.#onProgress = undefined;
+        resolve();
+      };
+      this.#onProgress();
+    });
+  }
+
+  stop(): void {
+    this.#stopping = true;
+    for (const slot of this.#slots) {
+      slot.thread?.terminate();
+      slot.thread = undefined;
+    }
+    for (const [requestId] of this.#waiting) this.#settle(requestId, undefined);
+  }
+
+  // ---- inside
+
+  #shardOf(accountId: AccountId): number {
+    return this.#placement(accountId, this.#slots.length);
+  }
+
+  #open(shard: number): void {
+    const slot = this.#slots[shard];
+    if (slot === undefined || this.#stopping) return;
+    slot.startedAtMs = this.#clock.nowMs();
+    let gone = false;
+    slot.thread = this.#spawn(shard, {
+      onEvents: (events) => {
+        if (gone) return;
+        for (const event of events) this.#on(shard, event);
+      },
+      onGone: (reason) => {
+        if (gone) return;
+        gone = true;
+        this.#onGone(shard, reason);
+      },
+    });
+    for (const [tunnelId, tunnel] of this.#tunnels) {
+      const owned = tunnel.accounts.get(shard);
+      if (owned !== undefined) slot.queue.push(tunnelOpenedCommand(tunnelId, tunnel, owned, undefined));
+    }
+    this.#flushSoon(shard);
+  }
+
+  #onGone(shard: number, reason: string): void {
+    const slot = this.#slots[shard];
+    if (slot === undefined) return;
+    const neverReady = slot.ready === undefined;
+    slot.thread = undefined;
+    slot.ready = undefined;
+    slot.queue = [];
+    for (const [requestId, waiting] of this.#waiting) if (waiting.shard === shard) this.#settle(requestId, undefined);
+    if (this.#stopping) {
+      this.#onProgress?.();
+      return;
+    }
+    if (neverReady && this.#onProgress !== undefined) {
+      slot.failure ??= `shard ${shard} did not start: ${reason}`;
+      this.#onProgress();
+      return;
+    }
+    if (this.#clock.nowMs() - slot.startedAtMs > soundLifeMs) slot.deaths = 0;
+    const delayMs = respawnDelaysMs[Math.min(slot.deaths, respawnDelaysMs.length - 1)] ?? 0;
+    slot.deaths++;
+    slot.restarts++;
+    this.#log.error("shard.lost", { shard, reason, restartInMs: delayMs });
+    setTimeout(() => this.#open(shard), delayMs);
+  }
+
+  #on(shard: number, event: Event): void {
+    const slot = this.#slots[shard];
+    if (slot === undefined) return;
+    switch (event.kind) {
+      case "ready":
+        slot.ready = event;
+        this.#onProgress?.();
+        return;
+      case "startFailed":
+        slot.failure = event.reason;
+        this.#log.error("shard.startFailed", { shard, reason: event.reason });
+        this.#onProgress?.();
+        return;
+      case "drained":
+        slot.drained = true;
+        this.#onProgress?.();
+        return;
+      case "done":
+      case "presenceDone":
+      case "proof":
+      case "registration":
+      case "registrars":
+      case "calls":
+      case "call":
+        this.#settle(event.requestId, event);
+        return;
+      case "frameForeign":
+        this.#passOn(shard, event);
+        return;
+      default:
+        this.#sink(event, shard);
+    }
+  }
+
+  /** The next shard of the device is asked; it answers itself when it is the last. */
+  #passOn(shard: number, event: Extract<Event, { kind: "frameForeign" }>): void {
+    const tunnel = this.#tunnels.get(event.tunnelId);
+    if (tunnel === undefined) return;
+    const at = tunnel.shards.indexOf(shard) + 1;
+    const next = tunnel.shards[at];
+    if (at === 0 || next === undefined) return;
+    this.#post(next, {
+      kind: "frame",
+      tunnelId: event.tunnelId,
+      text: event.text,
+      last: at === tunnel.shards.length - 1,
+    });
+  }
+
+  #post(shard: number, command: Command): void {
+    const slot = this.#slots[shard];
+    if (slot?.thread === undefined) return;
+    slot.queue.push(command);
+    this.#flushSoon(shard);
+  }
+
+  #flushSoon(shard: number): void {
+    const slot = this.#slots[shard];
+    if (slot === undefined || slot.flushing || slot.queue.length === 0) return;
+    slot.flushing = true;
+    queueMicrotask(() => {
+      slot.flushing = false;
+      if (slot.queue.length === 0) return;
+      const batch = slot.queue;
+      slot.queue = [];
+      slot.thread?.post(batch);
+    });
+  }
+
+  /** Undefined when the shard is gone, dies before it answers, or stays silent for `timeoutMs`. */
+  #ask(shard: number, timeoutMs: number, make: (requestId: RequestId) => Command): Promise<Event | undefined> {
+    if (this.#slots[shard]?.thread === undefined) return Promise.resolve(undefined);
+    const requestId = this.#nextRequest++;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#settle(requestId, undefined), timeoutMs);
+      this.#waiting.set(requestId, { shard, settle: resolve, timer });
+      this.#post(shard, make(requestId));
+    });
+  }
+
+  #askAll(make: (requestId: RequestId) => Command): Promise<readonly (Event | undefined)[]> {
+    return Promise.all(this.#slots.map((_slot, shard) => this.#ask(shard, replyTimeoutMs, make)));
+  }
+
+  #settle(requestId: RequestId, event: Event | undefined): void {
+    const waiting = this.#waiting.get(requestId);
+    if (waiting === undefined) return;
+    this.#waiting.delete(requestId);
+    clearTimeout(waiting.timer);
+    waiting.settle(event);
+  }
+}
+
+function tunnelOpenedCommand(
+  tunnelId: TunnelId,
+  tunnel: OpenTunnel,
+  accounts: readonly AccountId[],
+  ticketCall: CallUuid | undefined,
+): Command {
+  return {
+    kind: "tunnelOpened",
+    tunnelId,
+    deviceId: tunnel.deviceId,
+    accounts,
+    voip: tunnel.voip,
+    ...(ticketCall === undefined ? {} : { ticketCall }),
+  };
+}
+
+const breakerOrder = ["closed", "halfOpen", "open"] as const;
+
+function addRegistrars(a: RegistrarStatus, b: RegistrarStatus): RegistrarStatus {
+  const breaker = breakerOrder[Math.max(breakerOrder.indexOf(a.breaker), breakerOrder.indexOf(b.breaker))] ?? "closed";
+  const accounts = a.accounts + b.accounts;
+  return {
+    registrar: a.registrar,
+    transport: a.transport,
+    accounts,
+    registered: a.registered + b.registered,
+    refused: a.refused + b.refused,
+    window: a.window + b.window,
+    inFlight: a.inFlight + b.inFlight,
+    ratePerSec: a.ratePerSec + b.ratePerSec,
+    waiting: a.waiting + b.waiting,
+    lossRatio: accounts === 0 ? 0 : (a.lossRatio * a.accounts + b.lossRatio * b.accounts) / accounts,
+    breaker,
+    lastStatus: a.lastStatus === 0 ? b.lastStatus : a.lastStatus,
+  };
+}
