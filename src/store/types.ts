@@ -71,7 +71,17 @@ export interface Store {
   /** Sets what is given; undefined leaves a field. */
   patchDevice(
     deviceId: DeviceId,
-    patch: { push?: PushTarget; name?: string; tokenState?: "alive" | "dead"; alertTokenState?: "alive" | "dead"; lastSeenAtMs?: number },
+    patch: {
+      push?: PushTarget;
+      name?: string;
+      tokenState?: "alive" | "dead";
+      alertTokenState?: "alive" | "dead";
+      lastSeenAtMs?: number;
+      /** When given, `tokenState` counts only while this is still the device's token (a verdict may come late). */
+      ofToken?: string;
+      /** The same for `alertTokenState`. */
+      ofAlertToken?: string;
+    },
   ): Promise<void>;
   /** Notes that devices were seen; coalesced, may be lost on a crash. */
   touchDevice(deviceId: DeviceId, atMs: number): void;
@@ -79,7 +89,12 @@ export interface Store {
   removeDevice(deviceId: DeviceId): Promise<readonly AccountId[]>;
 
   /** Creates account (with its secret) and subscription in one transaction. */
-  createAccount(accountId: AccountId, fields: AccountFields, secret: Secret, subscription: NewSubscription): Promise<AccountRecord>;
+  createAccount(
+    accountId: AccountId,
+    fields: AccountFields,
+    secret: Secret,
+    subscription: NewSubscription,
+  ): Promise<AccountRecord>;
   /** Joins a device to an existing account. */
   createSubscription(subscription: NewSubscription): Promise<void>;
   /** Replaces fields and, when given, the secret; version + 1. */
@@ -99,6 +114,11 @@ export interface Store {
   backup(file: string): Promise<void>;
   /** Re-encrypts every secret under a new key; returns how many. */
   rotateKeys(): Promise<number>;
+  /** Accounts without a subscription, as a crash between `removeDevice` and `removeAccount` may leave: to be removed at start. */
+  orphans(most: number): readonly AccountId[];
+  /** A setting of the server itself (signing keys and the like), sealed in the vault; undefined when it was never set. */
+  setting(name: string): string | undefined;
+  putSetting(name: string, value: string): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,41 @@
+/**
+ * UUIDs as the store keeps them: 16 bytes. Text that is not a UUID has no bytes, so an id from the network can be looked up
+ * without further checks and finds nothing.
+ */
+const digits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Undefined unless `text` is 36 characters of hexadecimal digits (of either case) and dashes in the usual places. */
+export function uuidBytes(text: string): Uint8Array | undefined {
+  if (text.length !== 36) return undefined;
+  const bytes = new Uint8Array(16);
+  let at = 0;
+  for (let n = 0; n < 16; n++) {
+    if (at === 8 || at === 13 || at === 18 || at === 23) {
+      if (text.charCodeAt(at) !== 45) return undefined;
+      at++;
+    }
+    const high = nibble(text.charCodeAt(at));
+    const low = nibble(text.charCodeAt(at + 1));
+    if (high < 0 || low < 0) return undefined;
+    bytes[n] = (high << 4) | low;
+    at += 2;
+  }
+  return bytes;
+}
+
+/** Lower-case text of 16 bytes. */
+export function uuidText(bytes: Uint8Array): string {
+  let text = "";
+  for (let n = 0; n < 16; n++) {
+    if (n === 4 || n === 6 || n === 8 || n === 10) text += "-";
+    text += digits[bytes[n] ?? 0];
+  }
+  return text;
+}
+
+function nibble(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  if (code >= 97 && code <= 102) return code - 87;
+  if (code >= 65 && code <= 70) return code - 55;
+  return -1;
+}
