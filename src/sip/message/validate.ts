@@ -1,0 +1,184 @@
+import { CR, LF } from "./chars.ts";
+import { Header, type HeaderId } from "./header.ts";
+import { maxForwardsMax } from "./limits.ts";
+import { Method } from "./method.ts";
+import { Address, isStar, readAddress } from "./read-address.ts";
+import { cseqMethodText, readCSeq } from "./read-cseq.ts";
+import { readNumber } from "./read-number.ts";
+import { countVias } from "./read-via.ts";
+import { parseUri, Scheme, UriSpan } from "../uri.ts";
+import { ScanResult, type SipView } from "./view.ts";
+
+/** Whether a request can be worked on, or what to answer. */
+export type Verdict =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly status: 400 | 416 | 501 | 505 | 513; readonly reason: string };
+
+const fine: Verdict = { ok: true };
+const address = new Address();
+const uri = new UriSpan();
+
+function bad(reason: string): Verdict {
+  return { ok: false, status: 400, reason };
+}
+
+/** Headers that a message has once (RFC 3261 §20 table 2, §7.3.1): which of two wins must not decide anything. */
+const mandatory: readonly (readonly [HeaderId, string])[] = [
+  [Header.to, "To"],
+  [Header.from, "From"],
+  [Header.callId, "Call-ID"],
+  [Header.cseq, "CSeq"],
+];
+const single: readonly (readonly [HeaderId, string])[] = [
+  [Header.maxForwards, "Max-Forwards"],
+  [Header.expires, "Expires"],
+  [Header.contentLength, "Content-Length"],
+  [Header.contentType, "Content-Type"],
+];
+const addressLists: readonly (readonly [HeaderId, string])[] = [
+  [Header.contact, "Contact"],
+  [Header.route, "Route"],
+  [Header.recordRoute, "Record-Route"],
+];
+
+/**
+ * What must hold of any request that was scanned, whatever the scan returned (RFC 3261 §8.2, §16.3, the cases of RFC 4475): the
+ * status and reason of the answer when it does not. Unknown methods, schemes of From and To, bodies and unknown headers are the
+ * business of others. A missing Max-Forwards or From tag is RFC 2543 and taken.
+ */
+export function validateRequest(view: SipView): Verdict {
+  const scanned = ofScan(view);
+  if (!scanned.ok) return scanned;
+  if (hasBareLineBreak(view)) return bad("Bare Line Break");
+  const counted = checkCounts(view);
+  if (counted !== undefined) return bad(counted);
+  if (countVias(view) < 1) return bad("Malformed Via");
+  if (!isCallId(view)) return bad("Malformed Call-ID");
+  if (readCSeq(view) < 0) return bad("Malformed CSeq");
+  if (cseqMethodText(view) !== view.methodText()) {
+    return view.method === Method.other
+      ? { ok: false, status: 501, reason: "Not Implemented" }
+      : bad("CSeq Method Mismatch");
+  }
+  const ranged = checkNumbers(view);
+  if (ranged !== undefined) return bad(ranged);
+  const addressed = checkAddresses(view);
+  if (addressed !== undefined) return bad(addressed);
+  return checkRequestUri(view);
+}
+
+/**
+ * Whether a scanned response can be worked on. False means drop it: a scan that was not ok, a mandatory header missing or
+ * twice, a CSeq out of range, not exactly one Via (§18.1.2, §8.1.3.3), malformed addresses, bare line breaks.
+ */
+export function validateResponse(view: SipView): boolean {
+  return (
+    view.result === ScanResult.ok &&
+    countVias(view) === 1 &&
+    readCSeq(view) >= 0 &&
+    !hasBareLineBreak(view) &&
+    checkCounts(view) === undefined &&
+    checkOne(view, Header.from, "From") === undefined &&
+    checkOne(view, Header.to, "To") === undefined
+  );
+}
+
+function ofScan(view: SipView): Verdict {
+  switch (view.result) {
+    case ScanResult.ok:
+      return fine;
+    case ScanResult.truncated:
+      return bad("Incomplete Message");
+    case ScanResult.malformed:
+      return bad("Malformed Message");
+    case ScanResult.tooManyHeaders:
+      return { ok: false, status: 513, reason: "Message Too Large" };
+    case ScanResult.badContentLength:
+      return bad("Bad Content-Length");
+    case ScanResult.badVersion:
+      return { ok: false, status: 505, reason: "Version Not Supported" };
+    default:
+      return view.result satisfies never;
+  }
+}
+
+/** A CR without LF or an LF without CR in the head: another parser may see a line end there. */
+export function hasBareLineBreak(view: SipView): boolean {
+  const { bytes, from, bodyFrom } = view;
+  for (let at = from; at < bodyFrom; at++) {
+    const byte = bytes[at]!;
+    if (byte > CR) continue;
+    if (byte === CR) {
+      if (bytes[at + 1] !== LF || at + 1 >= bodyFrom) return true;
+      at++;
+    } else if (byte === LF) return true;
+  }
+  return false;
+}
+
+function checkCounts(view: SipView): string | undefined {
+  for (const [id, name] of mandatory) {
+    const first = view.find(id);
+    if (first < 0) return `Missing ${name}`;
+    if (view.find(id, first) >= 0) return `More Than One ${name}`;
+  }
+  if (view.find(Header.via) < 0) return "Missing Via";
+  for (const [id, name] of single) {
+    const first = view.find(id);
+    if (first >= 0 && view.find(id, first) >= 0) return `More Than One ${name}`;
+  }
+  return undefined;
+}
+
+function isCallId(view: SipView): boolean {
+  const i = view.find(Header.callId);
+  const { bytes } = view;
+  const from = view.valueFrom(i);
+  const to = view.valueTo(i);
+  for (let at = from; at < to; at++) if (bytes[at]! <= 0x20 || bytes[at] === 0x7f) return false;
+  return to > from;
+}
+
+function checkNumbers(view: SipView): string | undefined {
+  if (view.find(Header.maxForwards) >= 0) {
+    const hops = readNumber(view, Header.maxForwards);
+    if (hops < 0 || hops > maxForwardsMax) return "Bad Max-Forwards";
+  }
+  if (view.find(Header.expires) >= 0 && readNumber(view, Header.expires) < 0) return "Bad Expires";
+  return undefined;
+}
+
+function checkAddresses(view: SipView): string | undefined {
+  const fault = checkOne(view, Header.from, "From") ?? checkOne(view, Header.to, "To");
+  if (fault !== undefined) return fault;
+  for (const [id, name] of addressLists) {
+    for (let i = view.find(id); i >= 0; i = view.find(id, i)) {
+      let at = view.valueFrom(i);
+      while (at >= 0) {
+        at = readAddress(view.bytes, at, view.valueTo(i), address);
+        if (!address.ok) return `Malformed ${name}`;
+        if (isStar(view.bytes, address)) {
+          if (id !== Header.contact || view.method !== Method.register) return `Malformed ${name}`;
+        } else if (!parseUri(view.bytes, address.uriFrom, address.uriTo, uri)) return `Malformed ${name}`;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** From and To: exactly one address. */
+function checkOne(view: SipView, id: HeaderId, name: string): string | undefined {
+  const i = view.find(id);
+  const next = readAddress(view.bytes, view.valueFrom(i), view.valueTo(i), address);
+  if (next >= 0 || !address.ok || !parseUri(view.bytes, address.uriFrom, address.uriTo, uri))
+    return `Malformed ${name}`;
+  return undefined;
+}
+
+function checkRequestUri(view: SipView): Verdict {
+  if (!parseUri(view.bytes, view.uriFrom, view.uriTo, uri)) return bad("Malformed Request-URI");
+  if (uri.scheme === Scheme.other) return { ok: false, status: 416, reason: "Unsupported URI Scheme" };
+  // §19.1.1 table 1: no headers in a Request-URI. Passing them on would make them real further down.
+  if (uri.headersFrom < uri.headersTo) return bad("Headers In Request-URI");
+  return fine;
+}
