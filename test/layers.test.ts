@@ -20,13 +20,28 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   workers: ["anchor", "base", "config", "keeper", "net", "observe", "sip", "store", "time"],
   edge: ["base", "config", "net", "observe", "page", "push", "store", "time", "workers"],
   page: ["base"],
-  demo: ["base", "config", "edge", "net", "observe", "sip", "store", "time", "workers"],
-  commands: ["base", "config", "demo", "edge", "keeper", "net", "observe", "page", "push", "sip", "store", "time", "workers"],
+  demo: ["base", "push", "sip"],
+  commands: [
+    "base",
+    "config",
+    "demo",
+    "edge",
+    "keeper",
+    "net",
+    "observe",
+    "page",
+    "push",
+    "sip",
+    "store",
+    "time",
+    "workers",
+  ],
 };
 /** Types that cross between pool and shard stand in workers/protocol.ts; the worker entry points by URL in workers/urls.ts. */
 const shared = new Set(["workers/protocol.ts", "workers/urls.ts"]);
 
-const importPattern = /^\s*(?:import|export)\b[^"'`;]*?\bfrom\s+["'](\.[^"']+)["']|^\s*import\s+["'](\.[^"']+)["']|import\(\s*["'](\.[^"']+)["']\s*\)/gm;
+const importPattern =
+  /^\s*(?:import|export)\b[^"'`;]*?\bfrom\s+["'](\.[^"']+)["']|^\s*import\s+["'](\.[^"']+)["']|import\(\s*["'](\.[^"']+)["']\s*\)/gm;
 
 interface Arrow {
   readonly file: string;
@@ -83,7 +98,8 @@ test("sip is pure: no Bun API but hashing, no sockets, no timers", async () => {
   const root = new URL("../src/sip", import.meta.url).pathname;
   for await (const file of new Glob("**/*.ts").scan(root)) {
     const text = await Bun.file(posix.join(root, file)).text();
-    if (/node:(net|dgram|tls|fs|http|dns)|setTimeout|setInterval|Bun\.(?!MD5|SHA|CryptoHasher)/.test(text)) faults.push(file);
+    if (/node:(net|dgram|tls|fs|http|dns)|setTimeout|setInterval|Bun\.(?!MD5|SHA|CryptoHasher)/.test(text))
+      faults.push(file);
   }
   expect(faults).toEqual([]);
 });

@@ -1,0 +1,219 @@
+import { createHash, randomBytes } from "node:crypto";
+import { Header } from "../sip/message/header.ts";
+import { Method } from "../sip/message/method.ts";
+import { addressesOf, addressOf } from "../sip/message/read-address.ts";
+import { listValues } from "../sip/message/read-list.ts";
+import { readNumber } from "../sip/message/read-number.ts";
+import { topBranch } from "../sip/message/read-via.ts";
+import { rewrite } from "../sip/message/rewrite.ts";
+import { scan, ScanResult } from "../sip/message/scan.ts";
+import { MessageKind, SipView } from "../sip/message/view.ts";
+import { writeResponse } from "../sip/message/write-response.ts";
+import { MessageWriter } from "../sip/message/writer.ts";
+import { parseUriText } from "../sip/uri.ts";
+
+const messageBytesMax = 65_536;
+const expiresSecMax = 3_600;
+const expiresSecDefault = 600;
+const bindingsPerUserMax = 8;
+
+interface Binding {
+  readonly contact: string;
+  expiresAtMs: number;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What the registrar did, for the demo's ladder. `peer` is the other end, `host:port`. */
+export interface RegistrarEvent {
+  readonly direction: "in" | "out";
+  readonly peer: string;
+  readonly firstLine: string;
+  readonly cseq: string;
+}
+
+export interface DemoRegistrar {
+  readonly host: string;
+  readonly port: number;
+  /** Contact URIs bound to a user now. */
+  bindings(user: string): readonly string[];
+  close(): void;
+}
+
+/**
+ * A small SIP registrar and record-routing stateless proxy over UDP, for `wakeline demo` and tests: digest MD5 with qop, bindings with
+ * expiry, parallel forwarding to all bindings of a user, 407 to INVITEs from its own users. It knows nothing of Wakeline: it stands for
+ * "somebody else's server".
+ */
+export async function openDemoRegistrar(options: {
+  readonly host: string;
+  readonly port: number;
+  readonly domain: string;
+  readonly passwords: ReadonlyMap<string, string>;
+  readonly onMessage?: (event: RegistrarEvent) => void;
+}): Promise<DemoRegistrar> {
+  const { host, domain, passwords } = options;
+  const bindings = new Map<string, Binding[]>();
+  const nonce = randomBytes(16).toString("hex");
+  const view = new SipView();
+  const writer = new MessageWriter(messageBytesMax);
+
+  const socket = await Bun.udpSocket({
+    hostname: host,
+    port: options.port,
+    socket: {
+      data: (_socket, bytes, port, address) => {
+        if (scan(bytes, 0, bytes.length, view) !== ScanResult.ok) return;
+        report("in", `${address}:${port}`);
+        if (view.kind === MessageKind.response) forwardResponse(bytes);
+        else onRequest(address, port);
+      },
+    },
+  });
+  const self = `${host}:${socket.port}`;
+
+  function report(direction: "in" | "out", peer: string): void {
+    const end = view.bytes.indexOf(13, view.from);
+    const firstLine = Buffer.from(view.bytes.subarray(view.from, end)).toString("latin1");
+    options.onMessage?.({ direction, peer, firstLine, cseq: view.value(Header.cseq) ?? "" });
+  }
+
+  function send(bytes: Uint8Array, port: number, address: string): void {
+    if (scan(bytes, 0, bytes.length, view) === ScanResult.ok) report("out", `${address}:${port}`);
+    socket.send(bytes, port, address);
+  }
+
+  function answer(
+    address: string,
+    port: number,
+    status: number,
+    reason: string,
+    headers: readonly string[] = [],
+  ): void {
+    const toTag = createHash("md5")
+      .update(view.value(Header.callId) ?? "")
+      .digest("hex")
+      .slice(0, 10);
+    const bytes = writeResponse(writer, view, status, reason, { toTag, headers, received: { address, port } });
+    send(new Uint8Array(bytes), port, address);
+  }
+
+  /** Whether the message carries a right digest answer of `user`; the nonce is one for all, enough for a demo. */
+  function proves(user: string, header: typeof Header.authorization | typeof Header.proxyAuthorization): boolean {
+    const value = view.value(header);
+    const password = passwords.get(user);
+    if (value === undefined || password === undefined) return false;
+    const fields = new Map<string, string>();
+    for (const match of value.matchAll(/(\w+)=(?:"([^"]*)"|([^,\s]+))/g)) {
+      fields.set((match[1] ?? "").toLowerCase(), match[2] ?? match[3] ?? "");
+    }
+    const field = (name: string): string => fields.get(name) ?? "";
+    const md5 = (text: string): string => createHash("md5").update(text).digest("hex");
+    const ha1 = md5(`${user}:${domain}:${password}`);
+    const ha2 = md5(`${view.methodText()}:${field("uri")}`);
+    const expected = md5(`${ha1}:${nonce}:${field("nc")}:${field("cnonce")}:${field("qop")}:${ha2}`);
+    return field("username") === user && field("nonce") === nonce && field("response") === expected;
+  }
+
+  function challenge(address: string, port: number, proxy: boolean): void {
+    const value = `Digest realm="${domain}", nonce="${nonce}", algorithm=MD5, qop="auth"`;
+    if (proxy) answer(address, port, 407, "Proxy Authentication Required", [`Proxy-Authenticate: ${value}`]);
+    else answer(address, port, 401, "Unauthorized", [`WWW-Authenticate: ${value}`]);
+  }
+
+  function onRegister(address: string, port: number): void {
+    const user = parseUriText(addressOf(view, Header.to)?.uri ?? "")?.user ?? "";
+    if (!passwords.has(user)) return answer(address, port, 404, "Not Found");
+    if (!proves(user, Header.authorization)) return challenge(address, port, false);
+    const now = Date.now();
+    const live = (bindings.get(user) ?? []).filter((binding) => binding.expiresAtMs > now);
+    const asked = readNumber(view, Header.expires);
+    for (const contact of addressesOf(view, Header.contact)) {
+      const own = contact.params.get("expires");
+      const seconds = Math.min(Number(own ?? (asked < 0 ? expiresSecDefault : asked)), expiresSecMax);
+      const at = live.findIndex((binding) => binding.contact === contact.uri);
+      if (at >= 0) live.splice(at, 1);
+      if (seconds > 0 && live.length < bindingsPerUserMax) {
+        live.push({ contact: contact.uri, expiresAtMs: now + seconds * 1_000, address, port });
+      }
+    }
+    bindings.set(user, live);
+    const contacts = live.map(
+      (binding) => `Contact: <${binding.contact}>;expires=${Math.round((binding.expiresAtMs - now) / 1_000)}`,
+    );
+    answer(address, port, 200, "OK", contacts);
+  }
+
+  function onRequest(address: string, port: number): void {
+    if (view.method === Method.register) return onRegister(address, port);
+    const hops = readNumber(view, Header.maxForwards);
+    if (hops === 0) return answer(address, port, 483, "Too Many Hops");
+    const uri = view.requestUri();
+    const target = parseUriText(uri);
+    if (target === undefined) return answer(address, port, 400, "Bad Request");
+    const routed = listValues(view, Header.route).some((route) => route.includes(self));
+    const ours = target.host === domain || `${target.host}:${target.port ?? 5060}` === self;
+    if (!ours) {
+      // Only what follows a route that we recorded ourselves goes elsewhere.
+      if (routed) forward(view.keep(), uri, address, port, false);
+      else if (view.method !== Method.ack) answer(address, port, 403, "Forbidden");
+      return;
+    }
+    const caller = parseUriText(addressOf(view, Header.from)?.uri ?? "");
+    const isLocal = caller?.host === domain && passwords.has(caller.user ?? "");
+    if (view.method === Method.invite && isLocal && !proves(caller.user ?? "", Header.proxyAuthorization)) {
+      return challenge(address, port, true);
+    }
+    const live = (bindings.get(target.user ?? "") ?? []).filter((binding) => binding.expiresAtMs > Date.now());
+    if (live.length === 0) {
+      if (view.method !== Method.ack) answer(address, port, 480, "Temporarily Unavailable");
+      return;
+    }
+    const request = view.keep();
+    for (const binding of live) forward(request, binding.contact, address, port, true);
+  }
+
+  /** Stateless (RFC 3261 §16.11): the branch is a function of the branch that came, and carries the way back. */
+  function forward(request: SipView, uri: string, address: string, port: number, record: boolean): void {
+    const target = parseUriText(uri);
+    if (target === undefined) return;
+    const branch = createHash("md5")
+      .update(`${topBranch(request)} ${uri}`)
+      .digest("hex")
+      .slice(0, 16);
+    const back = `${port.toString(16)}-${Buffer.from(address).toString("hex")}`;
+    const bytes = rewrite(
+      request,
+      {
+        requestUri: uri,
+        pushVia: `SIP/2.0/UDP ${self};branch=z9hG4bK${branch}.${back}`,
+        maxForwards: Math.max(
+          0,
+          (readNumber(request, Header.maxForwards) < 0 ? 70 : readNumber(request, Header.maxForwards)) - 1,
+        ),
+        drop: [Header.route, Header.proxyAuthorization],
+        ...(record && request.method === Method.invite ? { pushRecordRoute: `<sip:${self};lr>` } : {}),
+      },
+      writer,
+    );
+    send(new Uint8Array(bytes), target.port ?? 5060, target.host);
+  }
+
+  function forwardResponse(bytes: Uint8Array): void {
+    const back = /\.([0-9a-f]+)-([0-9a-f]+)$/.exec(topBranch(view));
+    if (back === null) return;
+    const stripped = new Uint8Array(rewrite(view, { removeTopVia: true }, writer));
+    if (bytes.length === 0) return;
+    send(stripped, Number.parseInt(back[1] ?? "0", 16), Buffer.from(back[2] ?? "", "hex").toString());
+  }
+
+  return {
+    host,
+    port: socket.port,
+    bindings: (user) =>
+      (bindings.get(user) ?? [])
+        .filter((binding) => binding.expiresAtMs > Date.now())
+        .map((binding) => binding.contact),
+    close: () => socket.close(),
+  };
+}
