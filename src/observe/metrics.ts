@@ -1,0 +1,289 @@
+import { Counter as PromCounter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, type CounterName, type Lane } from "./lanes.ts";
+
+export type WakeStep = "invite_to_push" | "push_to_tunnel" | "tunnel_to_invite" | "invite_to_answer";
+
+/** Where on the main thread a fault was caught; the shards count theirs in their lanes. */
+export type FaultPlace = "http" | "tunnel" | "dispatch" | "operator" | "sweep";
+
+/** From a warm HTTP/2 push (a millisecond) to the longest wake deadline anybody sets. */
+const wakeBucketsSec = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60];
+const receiptBucketsSec = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 300];
+
+const registrationStates = {
+  idle: "registrationsIdle",
+  registering: "registrationsRegistering",
+  registered: "registrationsRegistered",
+  retrying: "registrationsRetrying",
+  refused: "registrationsRefused",
+  unregistering: "registrationsUnregistering",
+} as const satisfies Record<string, CounterName>;
+
+const registerAnswers = {
+  "1xx": "registerAnswers1xx",
+  "200": "registerAnswers200",
+  "301": "registerAnswers301",
+  "302": "registerAnswers302",
+  "401": "registerAnswers401",
+  "403": "registerAnswers403",
+  "404": "registerAnswers404",
+  "407": "registerAnswers407",
+  "408": "registerAnswers408",
+  "423": "registerAnswers423",
+  "480": "registerAnswers480",
+  "500": "registerAnswers500",
+  "503": "registerAnswers503",
+  other: "registerAnswersOther",
+} as const satisfies Record<string, CounterName>;
+
+const callOutcomes = {
+  answered: "callsAnswered",
+  answeredElsewhere: "callsAnsweredElsewhere",
+  cancelled: "callsCancelled",
+  missed: "callsMissed",
+  refused: "callsRefused",
+  unreachable: "callsUnreachable",
+} as const satisfies Record<string, CounterName>;
+
+const shardFaults = {
+  datagram: "faultsDatagram",
+  command: "faultsCommand",
+  tick: "faultsTick",
+} as const satisfies Record<string, CounterName>;
+const datagrams = { in: "datagramsIn", out: "datagramsOut" } as const satisfies Record<string, CounterName>;
+const streamMessages = { in: "streamMessagesIn", out: "streamMessagesOut" } as const satisfies Record<
+  string,
+  CounterName
+>;
+
+/** Counters of the lanes that stand alone, without a label: metric name, help, lane counter. */
+const plainCounters: readonly (readonly [string, string, CounterName])[] = [
+  ["wakeline_register_sent_total", "REGISTER requests sent, retransmissions not counted", "registerSent"],
+  ["wakeline_register_retransmitted_total", "REGISTER requests sent again by a timer", "registerRetransmitted"],
+  ["wakeline_register_lapsed_total", "Bindings that expired before they were renewed", "registerLapsed"],
+  ["wakeline_register_refreshed_total", "Bindings renewed", "registerRefreshed"],
+  ["wakeline_register_timeouts_total", "REGISTER transactions without a final answer", "registerTimeouts"],
+  ["wakeline_outbound_calls_total", "Calls that phones made through a tunnel", "callsOutbound"],
+  ["wakeline_sends_dropped_total", "Messages that a full socket did not take", "sendsDropped"],
+  ["wakeline_malformed_dropped_total", "Messages dropped because they were no SIP", "malformedDropped"],
+  ["wakeline_unmatched_dropped_total", "Messages dropped because nothing here awaits them", "unmatchedDropped"],
+];
+
+/** Gauges of one shard each: metric name, help, lane counter, divisor to the metric's unit. */
+const shardGauges: readonly (readonly [string, string, CounterName, number])[] = [
+  ["wakeline_shard_registered", "Registrations held by this shard", "registrationsRegistered", 1],
+  ["wakeline_shard_calls_running", "Calls that this shard relays now", "callsRunning", 1],
+  ["wakeline_shard_loop_delay_seconds", "How late this shard's timers run", "loopDelayMs", 1_000],
+];
+
+/** Value of the label, and what it reads now. */
+type Readings = readonly (readonly [string, number])[];
+
+/**
+ * All figures of the process in Prometheus text form. The shards' counters are read from their lanes when the text is asked
+ * for; what the main thread counts is kept here. Names are part of the outside interface.
+ */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #lanes: readonly Lane[];
+  readonly #wake: Histogram<"step">;
+  readonly #receipt: Histogram<"provider">;
+  readonly #push: PromCounter<"provider" | "outcome">;
+  readonly #alarms: PromCounter<"kind">;
+  readonly #http: PromCounter<"status">;
+  readonly #faults: Record<FaultPlace, number> = { http: 0, tunnel: 0, dispatch: 0, operator: 0, sweep: 0 };
+  #tunnels: () => number = () => 0;
+  #restarts: () => number = () => 0;
+
+  /** `lanes`: one a shard, in shard order. */
+  constructor(options: { readonly lanes: readonly Lane[]; readonly startedAtMs: number }) {
+    this.#lanes = options.lanes;
+    const registers = [this.#registry];
+    this.#wake = new Histogram({
+      name: "wakeline_wake_seconds",
+      help: "Time of each step from INVITE to answer",
+      labelNames: ["step"],
+      buckets: wakeBucketsSec,
+      registers,
+    });
+    for (const step of ["invite_to_push", "push_to_tunnel", "tunnel_to_invite", "invite_to_answer"])
+      this.#wake.zero({ step });
+    this.#receipt = new Histogram({
+      name: "wakeline_push_receipt_seconds",
+      help: "Time from a push to the phone's receipt of it",
+      labelNames: ["provider"],
+      buckets: receiptBucketsSec,
+      registers,
+    });
+    this.#push = new PromCounter({
+      name: "wakeline_push_total",
+      help: "Pushes by provider and outcome",
+      labelNames: ["provider", "outcome"],
+      registers,
+    });
+    this.#alarms = new PromCounter({
+      name: "wakeline_alarms_total",
+      help: "Conditions worth an operator's attention",
+      labelNames: ["kind"],
+      registers,
+    });
+    this.#http = new PromCounter({
+      name: "wakeline_http_responses_total",
+      help: "Answers of the public listener by status class",
+      labelNames: ["status"],
+      registers,
+    });
+    this.#defineFromLanes();
+    this.#defineProcess(options.startedAtMs);
+  }
+
+  /** Where the figures of others are read from when asked for. */
+  watch(sources: { readonly tunnels?: () => number; readonly restarts?: () => number }): void {
+    if (sources.tunnels !== undefined) this.#tunnels = sources.tunnels;
+    if (sources.restarts !== undefined) this.#restarts = sources.restarts;
+  }
+
+  /** A negative duration (a clock that was set back) counts as 0. */
+  wakeStep(step: WakeStep, durationMs: number): void {
+    this.#wake.observe({ step }, Math.max(0, durationMs) / 1_000);
+  }
+
+  receipt(provider: string, latencyMs: number): void {
+    this.#receipt.observe({ provider }, Math.max(0, latencyMs) / 1_000);
+  }
+
+  pushOutcome(provider: string, outcome: string): void {
+    this.#push.inc({ provider, outcome });
+  }
+
+  alarm(kind: string): void {
+    this.#alarms.inc({ kind });
+  }
+
+  httpResponse(status: number): void {
+    this.#http.inc({ status: `${Math.trunc(status / 100)}xx` });
+  }
+
+  fault(where: FaultPlace): void {
+    this.#faults[where]++;
+  }
+
+  /** Sum of a counter over all shards. */
+  sum(name: CounterName): number {
+    const slot = Counter[name];
+    return this.#lanes.reduce((sum, lane) => sum + lane.get(slot), 0);
+  }
+
+  registrations(): Record<keyof typeof registrationStates, number> {
+    return mapValues(registrationStates, (name) => this.sum(name));
+  }
+
+  calls(): Record<keyof typeof callOutcomes, number> {
+    return mapValues(callOutcomes, (name) => this.sum(name));
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  #defineFromLanes(): void {
+    const read = (values: Readonly<Record<string, CounterName>>) => (): Readings =>
+      Object.entries(values).map(([value, name]) => [value, this.sum(name)]);
+    this.#define("gauge", "wakeline_registrations", "Registrations by state", "state", read(registrationStates));
+    this.#define(
+      "counter",
+      "wakeline_register_answers_total",
+      "Answers to REGISTER by status",
+      "status",
+      read(registerAnswers),
+    );
+    this.#define("counter", "wakeline_calls_total", "Inbound calls by outcome", "outcome", read(callOutcomes));
+    this.#define("counter", "wakeline_datagrams_total", "UDP datagrams by direction", "direction", read(datagrams));
+    this.#define(
+      "counter",
+      "wakeline_stream_messages_total",
+      "SIP messages over TCP and TLS",
+      "direction",
+      read(streamMessages),
+    );
+    this.#define(
+      "counter",
+      "wakeline_faults_total",
+      "Faults caught at a boundary, bugs of this program: 0 is right",
+      "where",
+      () => [...read(shardFaults)(), ...Object.entries(this.#faults)],
+    );
+    for (const [name, help, counter] of plainCounters) this.#defineOne("counter", name, help, () => this.sum(counter));
+    for (const [name, help, counter, divisor] of shardGauges) {
+      this.#define("gauge", name, help, "shard", () =>
+        this.#lanes.map((lane, shard) => [String(shard), lane.get(Counter[counter]) / divisor]),
+      );
+    }
+    this.#defineOne("gauge", "wakeline_calls_running", "Calls relayed now", () => this.sum("callsRunning"));
+  }
+
+  #defineProcess(startedAtMs: number): void {
+    this.#defineOne("gauge", "wakeline_tunnels", "Open tunnels", () => this.#tunnels());
+    this.#defineOne("counter", "wakeline_shard_restarts_total", "Shard workers started again after they died", () =>
+      this.#restarts(),
+    );
+    this.#defineOne("gauge", "process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss());
+    this.#defineOne("counter", "process_cpu_seconds_total", "CPU time, user and system", () => {
+      const used = process.cpuUsage();
+      return (used.user + used.system) / 1e6;
+    });
+    this.#defineOne("gauge", "process_start_time_seconds", "Unix time of the start", () => startedAtMs / 1_000);
+  }
+
+  /** A metric whose values are read elsewhere each time the text is asked for. */
+  #define(type: "gauge" | "counter", name: string, help: string, label: string, read: () => Readings): void {
+    const shared = { name, help, labelNames: [label], registers: [] };
+    this.#registry.registerMetric(
+      type === "gauge"
+        ? new Gauge({
+            ...shared,
+            collect() {
+              for (const [value, reading] of read()) this.set({ [label]: value }, reading);
+            },
+          })
+        : new PromCounter({
+            ...shared,
+            collect() {
+              this.reset();
+              for (const [value, reading] of read()) this.inc({ [label]: value }, reading);
+            },
+          }),
+    );
+  }
+
+  #defineOne(type: "gauge" | "counter", name: string, help: string, read: () => number): void {
+    const shared = { name, help, registers: [] };
+    this.#registry.registerMetric(
+      type === "gauge"
+        ? new Gauge({
+            ...shared,
+            collect() {
+              this.set(read());
+            },
+          })
+        : new PromCounter({
+            ...shared,
+            collect() {
+              this.reset();
+              this.inc(read());
+            },
+          }),
+    );
+  }
+}
+
+function mapValues<Key extends string, From, To>(
+  record: Readonly<Record<Key, From>>,
+  map: (value: From) => To,
+): Record<Key, To> {
+  return Object.fromEntries(Object.entries<From>(record).map(([key, value]) => [key, map(value)])) as Record<Key, To>;
+}
