@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Header } from "../sip/message/header.ts";
 import { Method } from "../sip/message/method.ts";
-import { addressesOf, addressOf } from "../sip/message/read-address.ts";
+import { addressesOf, addressOf, tagOf } from "../sip/message/read-address.ts";
 import { listValues } from "../sip/message/read-list.ts";
 import { readNumber } from "../sip/message/read-number.ts";
 import { topBranch } from "../sip/message/read-via.ts";
@@ -98,6 +98,14 @@ export async function openDemoRegistrar(options: {
     send(new Uint8Array(bytes), port, address);
   }
 
+  /** The To-tag of our own answers, a function of the call: we keep no state. */
+  function ownTag(): string {
+    return createHash("md5")
+      .update(view.value(Header.callId) ?? "")
+      .digest("hex")
+      .slice(0, 10);
+  }
+
   /** Whether the message carries a right digest answer of `user`; the nonce is one for all, enough for a demo. */
   function proves(user: string, header: typeof Header.authorization | typeof Header.proxyAuthorization): boolean {
     const value = view.value(header);
@@ -146,6 +154,8 @@ export async function openDemoRegistrar(options: {
 
   function onRequest(address: string, port: number): void {
     if (view.method === Method.register) return onRegister(address, port);
+    // An ACK to an answer of ours ends here.
+    if (view.method === Method.ack && tagOf(view, Header.to) === ownTag()) return;
     const hops = readNumber(view, Header.maxForwards);
     if (hops === 0) return answer(address, port, 483, "Too Many Hops");
     const uri = view.requestUri();
