@@ -18,7 +18,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   keeper: ["base", "net", "observe", "sip", "time"],
   anchor: ["base", "keeper", "net", "observe", "sip", "time"],
   workers: ["anchor", "base", "config", "keeper", "net", "observe", "sip", "store", "time"],
-  edge: ["base", "config", "net", "observe", "page", "push", "store", "time", "workers"],
+  edge: ["base", "config", "net", "observe", "page", "push", "sip", "store", "time", "workers"],
   page: ["base"],
   demo: ["base", "push", "sip"],
   commands: [
