@@ -8,6 +8,8 @@ export const DQUOTE = 0x22;
 export const LPAREN = 0x28;
 export const STAR = 0x2a;
 export const COMMA = 0x2c;
+export const HYPHEN = 0x2d;
+export const DOT = 0x2e;
 export const SLASH = 0x2f;
 export const ZERO = 0x30;
 export const NINE = 0x39;
@@ -21,6 +23,7 @@ export const AT = 0x40;
 export const LBRACKET = 0x5b;
 export const BACKSLASH = 0x5c;
 export const RBRACKET = 0x5d;
+export const DEL = 0x7f;
 
 function classOf(members: string): Uint8Array {
   const table = new Uint8Array(256);
@@ -113,6 +116,7 @@ interface Latin1Slicer {
   latin1Slice(this: Uint8Array, from: number, to: number): string;
 }
 // Works on any Uint8Array without making a Buffer of it (1 us less than TextDecoder, which has no lossless single-byte decoder).
+// oxlint-disable-next-line typescript/unbound-method -- called with the array as `this`
 const latin1Slice = (Buffer.prototype as unknown as Latin1Slicer).latin1Slice;
 
 /** Bytes to a string of the same length, one character a byte: lossless, whatever the bytes are. */

@@ -16,7 +16,7 @@ import {
   unquote,
   utf8Text,
 } from "./chars.ts";
-import { Header, type HeaderId } from "./header.ts";
+import type { Header, HeaderId } from "./header.ts";
 import { Parameter, parameter, parametersOf, readParameter } from "./read-parameter.ts";
 import type { SipView } from "./view.ts";
 
