@@ -130,7 +130,7 @@ function splitHost(bytes: Uint8Array, from: number, to: number, out: UriSpan): b
     while (at < to && bytes[at] !== RBRACKET) at++;
     if (at >= to) return false;
     out.hostTo = at++;
-    if (!isIpv6(latin1(bytes, out.hostFrom, out.hostTo))) return false;
+    if (!isIpv6(withoutThirdColon(latin1(bytes, out.hostFrom, out.hostTo)))) return false;
   } else {
     while (at < to && bytes[at] !== COLON && bytes[at] !== SEMICOLON && bytes[at] !== QUESTION) at++;
     out.hostFrom = from;
@@ -149,6 +149,11 @@ function splitHost(bytes: Uint8Array, from: number, to: number, out: UriSpan): b
   while (at < to && bytes[at] !== QUESTION) at++;
   out.paramsTo = out.headersFrom = at;
   return true;
+}
+
+/** RFC 3261's grammar leads to `2001:db8:::192.0.2.1`; RFC 5118 §4.10 wants it understood. */
+function withoutThirdColon(host: string): string {
+  return host.includes(":::") && host.includes(".") ? host.replace(":::", "::") : host;
 }
 
 /** A URI as text, split and otherwise as written. */
@@ -188,7 +193,7 @@ export function uriOf(bytes: Uint8Array, from: number, to: number): SipUri | und
     scheme: latin1(bytes, scratch.schemeFrom, scratch.schemeTo).toLowerCase(),
     user: userFrom === userTo ? undefined : latin1(bytes, userFrom, userTo),
     password: passwordFrom === passwordTo ? undefined : latin1(bytes, passwordFrom, passwordTo),
-    host: latin1(bytes, scratch.hostFrom, scratch.hostTo).toLowerCase(),
+    host: withoutThirdColon(latin1(bytes, scratch.hostFrom, scratch.hostTo)).toLowerCase(),
     port: port < 0 ? undefined : port,
     params: latin1(bytes, scratch.paramsFrom, scratch.paramsTo),
     headers: latin1(bytes, scratch.headersFrom, scratch.headersTo),

@@ -1,7 +1,7 @@
 import { CR, LF } from "./chars.ts";
 import { messageBytesMax } from "./limits.ts";
 import { scanHead } from "./scan.ts";
-import { ScanResult, SipView } from "./view.ts";
+import { SipView } from "./view.ts";
 
 /** Why a stream cannot be read on: where the next message begins is not known any more. Answer 400 and close. */
 export const FrameFaultReason = {
@@ -138,10 +138,9 @@ export class StreamFramer {
     }
     if (headEnd - from > this.#limits.messageBytesMax)
       return this.#fail(FrameFaultReason.tooLarge, bytes, from, headEnd);
-    if (scanHead(bytes, from, headEnd, this.#view) === ScanResult.truncated) {
-      return this.#fail(FrameFaultReason.missingContentLength, bytes, from, headEnd);
-    }
-    const length = this.#view.contentLength;
+    scanHead(bytes, from, headEnd, this.#view);
+    // A line of noise with no header at all can have no body: it goes up as a message, to be counted and dropped.
+    const length = this.#view.headerCount === 0 ? 0 : this.#view.contentLength;
     if (length === -1) return this.#fail(FrameFaultReason.missingContentLength, bytes, from, headEnd);
     if (length < 0) return this.#fail(FrameFaultReason.badContentLength, bytes, from, headEnd);
     if (headEnd - from + length > this.#limits.messageBytesMax)

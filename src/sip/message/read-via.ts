@@ -52,8 +52,11 @@ export class Via {
   branch(bytes: Uint8Array): string {
     return latin1(bytes, this.branchFrom, this.branchTo);
   }
+  /** Without brackets, which RFC 5118 §4.5 wants taken though the grammar has none. */
   received(bytes: Uint8Array): string | undefined {
-    return this.receivedFrom === this.receivedTo ? undefined : latin1(bytes, this.receivedFrom, this.receivedTo);
+    if (this.receivedFrom === this.receivedTo) return undefined;
+    const text = latin1(bytes, this.receivedFrom, this.receivedTo);
+    return text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
   }
 }
 

@@ -5,9 +5,9 @@ import { Method } from "./method.ts";
 import { Address, isStar, readAddress } from "./read-address.ts";
 import { cseqMethodText, readCSeq } from "./read-cseq.ts";
 import { readNumber } from "./read-number.ts";
-import { countVias } from "./read-via.ts";
+import { countVias, readVia, Via } from "./read-via.ts";
 import { parseUri, Scheme, UriSpan } from "../uri.ts";
-import { ScanResult, type SipView } from "./view.ts";
+import { MessageKind, ScanResult, type SipView } from "./view.ts";
 
 /** Whether a request can be worked on, or what to answer. */
 export type Verdict =
@@ -17,6 +17,7 @@ export type Verdict =
 const fine: Verdict = { ok: true };
 const address = new Address();
 const uri = new UriSpan();
+const via = new Via();
 
 function bad(reason: string): Verdict {
   return { ok: false, status: 400, reason };
@@ -65,6 +66,11 @@ export function validateRequest(view: SipView): Verdict {
   const addressed = checkAddresses(view);
   if (addressed !== undefined) return bad(addressed);
   return checkRequestUri(view);
+}
+
+/** Whether a request may be answered at all: not an ACK, and with a Via to send the answer by (RFC 3261 §17.1.1.3, §18.2.2). */
+export function isAnswerable(view: SipView): boolean {
+  return view.kind === MessageKind.request && view.method !== Method.ack && readVia(view, via);
 }
 
 /**
