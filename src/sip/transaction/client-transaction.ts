@@ -4,6 +4,7 @@ import { SipView } from "../message/view.ts";
 import * as clientInvite from "./client-invite.ts";
 import * as clientNonInvite from "./client-non-invite.ts";
 import type { Hop } from "./hop.ts";
+import type { Timed, TimerSlot } from "./timer-rows.ts";
 
 /** A request of ours and what comes of it, as the transaction user sees it. */
 export interface ClientTransaction {
@@ -20,77 +21,76 @@ export interface ClientTransaction {
   readonly isOver: boolean;
 }
 
-type Timer = clientInvite.ClientInviteTimer | clientNonInvite.ClientNonInviteTimer;
-
-/** What a step wants told upward; told when the step is done, so that the user may use the transaction at once. */
+/** What a step has to tell upward. */
 export const ClientNews = { none: 0, response: 1, timeout: 2, transport: 3 } as const;
 export type ClientNewsId = (typeof ClientNews)[keyof typeof ClientNews];
 
-/** Timers of a record: one for retransmission, one for the state's end. */
-export interface ClientTimers {
-  arm(record: ClientRecord, slot: 0 | 1, afterMs: number): void;
+/** The table, as its records need it. */
+export interface ClientOwner {
+  arm(record: ClientRecord, slot: TimerSlot, afterMs: number): void;
+  onTimer(record: ClientRecord, slot: TimerSlot): void;
+  /** A copy. */
+  writeAck(record: ClientRecord, response: SipView): Uint8Array;
 }
 
-/** A client transaction as the table holds it: the machine's state and its actions. */
-export class ClientRecord
-  implements ClientTransaction, clientInvite.ClientInviteOut, clientNonInvite.ClientNonInviteOut
-{
+type Timer = clientInvite.ClientInviteTimer | clientNonInvite.ClientNonInviteTimer;
+/** Events that are neither responses nor timers. */
+export type ClientPlainEvent = { readonly kind: "cancelSent" | "transportError" | "rebound" };
+
+const scratch = new SipView();
+
+/**
+ * A client transaction as its table holds it. What a machine's step wants sent is sent after the step, and what it wants told is
+ * returned: hops and users may come back to the same transaction at once.
+ */
+export class ClientRecord implements ClientTransaction, Timed {
   readonly key: string;
   readonly branch: string;
   readonly method: MethodId;
   readonly bytes: Uint8Array;
-  /** Place in the table's columns, and so the ids of its timers. */
-  readonly row: number;
   /** A CANCEL that the layer sent by itself: the user hears nothing of it. */
   readonly silent: boolean;
+  row = -1;
   hop: Hop;
   data: unknown;
-  /** The response of the running step. */
-  response: SipView | undefined;
   /** What `cancel` was given, and the transaction that carries it. */
   cancelBytes: Uint8Array | undefined;
   cancelRecord: ClientRecord | undefined;
-  news: ClientNewsId = ClientNews.none;
-  /** What the timers of the two slots are. */
-  readonly armed: (Timer | undefined)[] = [undefined, undefined];
-  readonly afterMs: number[] = [0, 0];
-  readonly #timers: ClientTimers;
-  readonly #writeAck: (record: ClientRecord, response: SipView) => Uint8Array;
-  #ack: Uint8Array | undefined;
-  #view: SipView | undefined;
+  readonly #owner: ClientOwner;
+  readonly #timers: (Timer | undefined)[] = [undefined, undefined];
+  readonly #afterMs: [number, number] = [0, 0];
   #inviteState: clientInvite.ClientInviteStateId = clientInvite.ClientInviteState.calling;
   #nonInviteState: clientNonInvite.ClientNonInviteStateId = clientNonInvite.ClientNonInviteState.trying;
+  #view: SipView | undefined;
+  #ack: Uint8Array | undefined;
+  #response: SipView | undefined;
+  #news: ClientNewsId = ClientNews.none;
+  #outgoing: Uint8Array | undefined;
 
   constructor(options: {
     readonly key: string;
     readonly branch: string;
     readonly method: MethodId;
     readonly bytes: Uint8Array;
-    readonly row: number;
     readonly silent: boolean;
     readonly hop: Hop;
     readonly data: unknown;
-    readonly timers: ClientTimers;
-    readonly writeAck: (record: ClientRecord, response: SipView) => Uint8Array;
+    readonly owner: ClientOwner;
   }) {
     this.key = options.key;
     this.branch = options.branch;
     this.method = options.method;
     this.bytes = options.bytes;
-    this.row = options.row;
     this.silent = options.silent;
     this.hop = options.hop;
     this.data = options.data;
-    this.#timers = options.timers;
-    this.#writeAck = options.writeAck;
+    this.#owner = options.owner;
   }
 
   get request(): SipView {
     if (this.#view === undefined) {
-      this.#view = new SipView();
-      scan(this.bytes, 0, this.bytes.length, this.#view);
-      // The first view has room for any number of headers; this one for its own.
-      this.#view = this.#view.keep();
+      scan(this.bytes, 0, this.bytes.length, scratch);
+      this.#view = scratch.keep();
     }
     return this.#view;
   }
@@ -113,71 +113,85 @@ export class ClientRecord
       : this.#nonInviteState === clientNonInvite.ClientNonInviteState.terminated;
   }
 
-  get reliable(): boolean {
-    return this.hop.reliable;
+  start(): void {
+    if (this.method === Method.invite) this.#inviteState = clientInvite.start(this.#out);
+    else this.#nonInviteState = clientNonInvite.start(this.#out);
+    this.#finish();
   }
 
-  begin(): void {
-    if (this.method === Method.invite) this.#inviteState = clientInvite.start(this);
-    else this.#nonInviteState = clientNonInvite.start(this);
-  }
-
-  /** Without a word: what the table had no room for. */
+  /** Without a word to anybody. */
   terminate(): void {
     this.#inviteState = clientInvite.ClientInviteState.terminated;
     this.#nonInviteState = clientNonInvite.ClientNonInviteState.terminated;
   }
 
-  onEvent(event: CommonEvent): void {
-    if (this.method === Method.invite) this.#inviteState = clientInvite.step(this.#inviteState, event, this);
-    else if (event.kind !== "cancelSent")
-      this.#nonInviteState = clientNonInvite.step(this.#nonInviteState, event, this);
+  onResponse(view: SipView): ClientNewsId {
+    this.#response = view;
+    const event = { kind: "response", status: view.status } as const;
+    if (this.method === Method.invite) this.#inviteState = clientInvite.step(this.#inviteState, event, this.#out);
+    else this.#nonInviteState = clientNonInvite.step(this.#nonInviteState, event, this.#out);
+    this.#response = undefined;
+    return this.#finish();
   }
 
-  onTimer(slot: 0 | 1): void {
-    const kind = this.armed[slot];
-    const afterMs = this.afterMs[slot]!;
-    this.armed[slot] = undefined;
-    switch (kind) {
-      case undefined:
-        return;
-      case "timerE":
-      case "timerF":
-      case "timerK":
-        this.#nonInviteState = clientNonInvite.step(this.#nonInviteState, { kind, afterMs }, this);
-        return;
-      default:
-        this.#inviteState = clientInvite.step(this.#inviteState, { kind, afterMs }, this);
-    }
+  onEvent({ kind }: ClientPlainEvent): ClientNewsId {
+    if (this.method === Method.invite) this.#inviteState = clientInvite.step(this.#inviteState, { kind }, this.#out);
+    else if (kind !== "cancelSent")
+      this.#nonInviteState = clientNonInvite.step(this.#nonInviteState, { kind }, this.#out);
+    return this.#finish();
   }
 
-  send(): void {
-    this.hop.send(this.bytes);
+  fire(slot: TimerSlot): void {
+    this.#owner.onTimer(this, slot);
   }
-  acknowledge(): void {
-    if (this.response !== undefined) this.#ack ??= this.#writeAck(this, this.response);
-    if (this.#ack !== undefined && this.#ack.length > 0) this.hop.send(this.#ack);
+
+  onTimer(slot: TimerSlot): ClientNewsId {
+    const kind = this.#timers[slot];
+    const afterMs = this.#afterMs[slot];
+    this.#timers[slot] = undefined;
+    if (kind === undefined) return ClientNews.none;
+    if (kind === "timerE" || kind === "timerF" || kind === "timerK")
+      this.#nonInviteState = clientNonInvite.step(this.#nonInviteState, { kind, afterMs }, this.#out);
+    else this.#inviteState = clientInvite.step(this.#inviteState, { kind, afterMs }, this.#out);
+    return this.#finish();
   }
-  passUp(): void {
-    this.news = ClientNews.response;
-  }
-  timedOut(): void {
-    this.news = ClientNews.timeout;
-  }
-  transportFailed(): void {
-    this.news = ClientNews.transport;
-  }
-  arm(timer: Timer, afterMs: number): void {
-    const slot = timer === "timerA" || timer === "timerE" ? 0 : 1;
-    this.armed[slot] = timer;
-    this.afterMs[slot] = afterMs;
-    this.#timers.arm(this, slot, afterMs);
+
+  /** Of both machines. */
+  readonly #out = {
+    record: this,
+    get reliable(): boolean {
+      return this.record.hop.reliable;
+    },
+    send: (): void => {
+      this.#outgoing = this.bytes;
+    },
+    acknowledge: (): void => {
+      if (this.#response !== undefined) this.#ack ??= this.#owner.writeAck(this, this.#response);
+      this.#outgoing = this.#ack;
+    },
+    passUp: (): void => {
+      this.#news = ClientNews.response;
+    },
+    timedOut: (): void => {
+      this.#news = ClientNews.timeout;
+    },
+    transportFailed: (): void => {
+      this.#news = ClientNews.transport;
+    },
+    arm: (timer: Timer, afterMs: number): void => {
+      const slot = timer === "timerA" || timer === "timerE" ? 0 : 1;
+      this.#timers[slot] = timer;
+      this.#afterMs[slot] = afterMs;
+      this.#owner.arm(this, slot, afterMs);
+    },
+  };
+
+  #finish(): ClientNewsId {
+    const news = this.#news;
+    const outgoing = this.#outgoing;
+    this.#news = ClientNews.none;
+    this.#outgoing = undefined;
+    if (outgoing !== undefined && outgoing.length > 0) this.hop.send(outgoing);
+    return news;
   }
 }
-
-/** Events that are not timers. */
-export type CommonEvent =
-  | { readonly kind: "response"; readonly status: number }
-  | { readonly kind: "cancelSent" }
-  | { readonly kind: "transportError" }
-  | { readonly kind: "rebound" };

@@ -6,6 +6,7 @@ import { SipView } from "../message/view.ts";
 import type { Hop, Source } from "./hop.ts";
 import * as serverInvite from "./server-invite.ts";
 import * as serverNonInvite from "./server-non-invite.ts";
+import type { Timed, TimerSlot } from "./timer-rows.ts";
 
 /** A request of a peer and our answers to it, as the transaction user sees it. */
 export interface ServerTransaction {
@@ -20,79 +21,77 @@ export interface ServerTransaction {
   data: unknown;
   /** Of the response that was sent last; 0 before the first. */
   readonly lastStatus: number;
-  /** A final response was sent, or the transaction has ended without one: `respond` sends nothing more but repeated 2xx to INVITE. */
+  /** A final response was sent, or the transaction has ended without one. Then only repeated 2xx to INVITE are still sent. */
   readonly isOver: boolean;
 }
 
-type Timer = serverInvite.ServerInviteTimer | serverNonInvite.ServerNonInviteTimer;
-
-/** What a step wants told upward, once it is done. */
+/** What a step has to tell upward. */
 export const ServerNews = { none: 0, ack: 1, ackTimeout: 2 } as const;
 export type ServerNewsId = (typeof ServerNews)[keyof typeof ServerNews];
 
-/** Timers of a record: one for repeating, one for the state's end. */
-export interface ServerTimers {
-  arm(record: ServerRecord, slot: 0 | 1, afterMs: number): void;
+/** The table, as its records need it. */
+export interface ServerOwner {
+  arm(record: ServerRecord, slot: TimerSlot, afterMs: number): void;
+  onTimer(record: ServerRecord, slot: TimerSlot): void;
+  /** A copy. */
+  writeTrying(record: ServerRecord): Uint8Array;
+  /** The record keeps so many bytes more than before. */
+  onKept(bytesMore: number): void;
 }
+
+type Timer = serverInvite.ServerInviteTimer | serverNonInvite.ServerNonInviteTimer;
+/** Events that are neither responses of the user nor timers. */
+export type ServerPlainEvent = { readonly kind: "request" | "ack" | "transportError" };
 
 const scratch = new SipView();
 
-/** A server transaction as the table holds it: the machine's state and its actions. */
-export class ServerRecord
-  implements ServerTransaction, serverInvite.ServerInviteOut, serverNonInvite.ServerNonInviteOut
-{
+/**
+ * A server transaction as its table holds it. What a machine's step wants sent is sent after the step, and what it wants told is
+ * returned: hops and users may come back to the same transaction at once.
+ */
+export class ServerRecord implements ServerTransaction, Timed {
   readonly key: string;
   readonly mergeKey: string | undefined;
   readonly branch: string;
-  readonly legacy: boolean;
   readonly request: SipView;
   readonly source: Source;
-  /** Place in the table's columns, and so the ids of its timers. */
-  readonly row: number;
   /** A request that the layer answers by itself: the user hears nothing of it. */
   readonly silent: boolean;
+  row = -1;
   hop: Hop;
-  /** The hop failed; the next retransmission brings a new one. */
+  /** The hop failed; the next retransmission, or the user, brings a new one. */
   hopLost = false;
   data: unknown;
   lastStatus = 0;
-  news: ServerNewsId = ServerNews.none;
-  /** What the timers of the two slots are. */
-  readonly armed: (Timer | undefined)[] = [undefined, undefined];
-  readonly afterMs: number[] = [0, 0];
-  readonly #timers: ServerTimers;
-  readonly #writeTrying: (record: ServerRecord) => Uint8Array;
-  /** The response that a repeated request is answered with. */
-  #kept: Uint8Array | undefined;
-  /** The response of the running step. */
-  #given: { readonly bytes: Uint8Array; readonly status: number } | undefined;
+  readonly #owner: ServerOwner;
+  readonly #timers: (Timer | undefined)[] = [undefined, undefined];
+  readonly #afterMs: [number, number] = [0, 0];
   #inviteState: serverInvite.ServerInviteStateId = serverInvite.ServerInviteState.proceeding;
   #nonInviteState: serverNonInvite.ServerNonInviteStateId = serverNonInvite.ServerNonInviteState.trying;
+  /** The response that a repeated request is answered with. */
+  #kept: Uint8Array | undefined;
+  #given: { readonly bytes: Uint8Array; readonly status: number } | undefined;
+  #news: ServerNewsId = ServerNews.none;
+  #outgoing: Uint8Array | undefined;
 
   constructor(options: {
     readonly key: string;
     readonly mergeKey: string | undefined;
     readonly branch: string;
-    readonly legacy: boolean;
     readonly request: SipView;
     readonly source: Source;
-    readonly row: number;
     readonly silent: boolean;
     readonly hop: Hop;
-    readonly timers: ServerTimers;
-    readonly writeTrying: (record: ServerRecord) => Uint8Array;
+    readonly owner: ServerOwner;
   }) {
     this.key = options.key;
     this.mergeKey = options.mergeKey;
     this.branch = options.branch;
-    this.legacy = options.legacy;
     this.request = options.request;
     this.source = options.source;
-    this.row = options.row;
     this.silent = options.silent;
     this.hop = options.hop;
-    this.#timers = options.timers;
-    this.#writeTrying = options.writeTrying;
+    this.#owner = options.owner;
   }
 
   get method(): MethodId {
@@ -111,90 +110,111 @@ export class ServerRecord
       : this.#nonInviteState === serverNonInvite.ServerNonInviteState.terminated;
   }
 
-  get reliable(): boolean {
-    return this.hop.reliable;
-  }
-
-  /** Bytes of memory that messages take here. */
+  /** Memory that its messages take. */
   get keptBytes(): number {
     return this.request.bytes.length + (this.#kept?.length ?? 0);
   }
 
-  /** To tag of the kept response; undefined when there is none. */
+  /** To tag of the response kept; undefined when there is none. */
   responseToTag(): string | undefined {
     if (this.#kept === undefined) return undefined;
     scan(this.#kept, 0, this.#kept.length, scratch);
     return tagOf(scratch, Header.to);
   }
 
-  begin(): void {
-    if (this.method === Method.invite) this.#inviteState = serverInvite.start(this);
-    else this.#nonInviteState = serverNonInvite.start(this);
+  start(): void {
+    if (this.method === Method.invite) this.#inviteState = serverInvite.start(this.#out);
+    else this.#nonInviteState = serverNonInvite.start(this.#out);
   }
 
-  /** Without a word. */
+  /** Without a word to anybody. */
   terminate(): void {
     this.#inviteState = serverInvite.ServerInviteState.terminated;
     this.#nonInviteState = serverNonInvite.ServerNonInviteState.terminated;
   }
 
-  /** `bytes` must be this record's to keep. */
-  respond(bytes: Uint8Array, status: number): void {
+  /** `bytes` are this record's to keep. */
+  respond(bytes: Uint8Array, status: number): ServerNewsId {
     this.#given = { bytes, status };
-    this.onEvent({ kind: "respond", status });
+    const event = { kind: "respond", status } as const;
+    if (this.method === Method.invite) this.#inviteState = serverInvite.step(this.#inviteState, event, this.#out);
+    else this.#nonInviteState = serverNonInvite.step(this.#nonInviteState, event, this.#out);
     this.#given = undefined;
+    return this.#finish();
   }
 
-  onEvent(event: CommonEvent): void {
-    if (this.method === Method.invite) this.#inviteState = serverInvite.step(this.#inviteState, event, this);
-    else if (event.kind !== "ack") this.#nonInviteState = serverNonInvite.step(this.#nonInviteState, event, this);
+  onEvent({ kind }: ServerPlainEvent): ServerNewsId {
+    if (this.method === Method.invite) this.#inviteState = serverInvite.step(this.#inviteState, { kind }, this.#out);
+    else if (kind !== "ack") this.#nonInviteState = serverNonInvite.step(this.#nonInviteState, { kind }, this.#out);
+    return this.#finish();
   }
 
-  onTimer(slot: 0 | 1): void {
-    const kind = this.armed[slot];
-    const afterMs = this.afterMs[slot]!;
-    this.armed[slot] = undefined;
-    if (kind === undefined) return;
+  /** Sends the last response, if there is one. */
+  resend(): void {
+    this.#out.resend();
+    this.#finish();
+  }
+
+  fire(slot: TimerSlot): void {
+    this.#owner.onTimer(this, slot);
+  }
+
+  onTimer(slot: TimerSlot): ServerNewsId {
+    const kind = this.#timers[slot];
+    const afterMs = this.#afterMs[slot];
+    this.#timers[slot] = undefined;
+    if (kind === undefined) return ServerNews.none;
     if (this.method === Method.invite) {
       if (kind !== "timerExpiry" && kind !== "timerJ")
-        this.#inviteState = serverInvite.step(this.#inviteState, { kind, afterMs }, this);
+        this.#inviteState = serverInvite.step(this.#inviteState, { kind, afterMs }, this.#out);
     } else if (kind === "timerTrying" || kind === "timerExpiry" || kind === "timerJ") {
-      this.#nonInviteState = serverNonInvite.step(this.#nonInviteState, { kind, afterMs }, this);
+      this.#nonInviteState = serverNonInvite.step(this.#nonInviteState, { kind, afterMs }, this.#out);
     }
+    return this.#finish();
   }
 
-  answer(): void {
-    if (this.#given === undefined) return;
-    this.#kept = this.#given.bytes;
-    this.lastStatus = this.#given.status;
-    this.resend();
+  /** Of both machines. */
+  readonly #out = {
+    record: this,
+    get reliable(): boolean {
+      return this.record.hop.reliable;
+    },
+    answer: (): void => {
+      if (this.#given !== undefined) this.#keep(this.#given.bytes, this.#given.status);
+    },
+    resend: (): void => {
+      this.#outgoing = this.#kept;
+    },
+    sendTrying: (): void => {
+      if (this.lastStatus === 0) this.#keep(this.#owner.writeTrying(this), 100);
+    },
+    passAckUp: (): void => {
+      this.#news = ServerNews.ack;
+    },
+    ackTimedOut: (): void => {
+      this.#news = ServerNews.ackTimeout;
+    },
+    arm: (timer: Timer, afterMs: number): void => {
+      const slot = timer === "timerG" || timer === "timerTrying" ? 0 : 1;
+      this.#timers[slot] = timer;
+      this.#afterMs[slot] = afterMs;
+      this.#owner.arm(this, slot, afterMs);
+    },
+  };
+
+  #keep(bytes: Uint8Array, status: number): void {
+    this.#owner.onKept(bytes.length - (this.#kept?.length ?? 0));
+    this.#kept = bytes;
+    this.lastStatus = status;
+    this.#outgoing = bytes;
   }
-  resend(): void {
-    if (this.#kept !== undefined && this.#kept.length > 0) this.hop.send(this.#kept);
-  }
-  sendTrying(): void {
-    if (this.lastStatus !== 0) return;
-    this.#kept = this.#writeTrying(this);
-    this.lastStatus = 100;
-    this.resend();
-  }
-  passAckUp(): void {
-    this.news = ServerNews.ack;
-  }
-  ackTimedOut(): void {
-    this.news = ServerNews.ackTimeout;
-  }
-  arm(timer: Timer, afterMs: number): void {
-    const slot = timer === "timerG" || timer === "timerTrying" ? 0 : 1;
-    this.armed[slot] = timer;
-    this.afterMs[slot] = afterMs;
-    this.#timers.arm(this, slot, afterMs);
+
+  #finish(): ServerNewsId {
+    const news = this.#news;
+    const outgoing = this.#outgoing;
+    this.#news = ServerNews.none;
+    this.#outgoing = undefined;
+    if (outgoing !== undefined && outgoing.length > 0) this.hop.send(outgoing);
+    return news;
   }
 }
-
-/** Events that are neither responses of the user nor timers. */
-export type CommonEvent =
-  | { readonly kind: "request" }
-  | { readonly kind: "ack" }
-  | { readonly kind: "respond"; readonly status: number }
-  | { readonly kind: "transportError" };
