@@ -102,9 +102,9 @@ export class TimerWheel {
    */
   arm(id: number, atMs: number): void {
     this.#check(id);
-    if (this.#previous[id] !== unarmed) this.#unlink(id);
+    if (this.#previous[id] === unarmed) this.#size++;
+    else this.#unlink(id);
     const tick = Math.ceil((atMs - this.#originMs) / tickMs);
-    this.#size++;
     // The negation takes NaN for a time that is past.
     if (!(tick > this.#horizonTick)) {
       this.#due[id] = this.#tick >>> 0;
