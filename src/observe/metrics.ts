@@ -8,6 +8,8 @@ export type FaultPlace = "http" | "tunnel" | "dispatch" | "operator" | "sweep";
 
 /** From a warm HTTP/2 push (a millisecond) to the longest wake deadline anybody sets. */
 const wakeBucketsSec = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60];
+/** Of the latest wakes quantiles are told exactly. */
+const latestStepsMax = 512;
 const receiptBucketsSec = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 300];
 
 const registrationStates = {
@@ -89,8 +91,10 @@ export class Metrics {
   readonly #wake: Histogram<"step">;
   readonly #receipt: Histogram<"provider">;
   readonly #push: PromCounter<"provider" | "outcome">;
+  readonly #pushSeconds: Histogram<"provider">;
   readonly #alarms: PromCounter<"kind">;
   readonly #http: PromCounter<"status">;
+  readonly #latest = new Map<WakeStep, number[]>();
   readonly #faults: Record<FaultPlace, number> = { http: 0, tunnel: 0, dispatch: 0, operator: 0, sweep: 0 };
   #tunnels: () => number = () => 0;
   #restarts: () => number = () => 0;
@@ -121,6 +125,13 @@ export class Metrics {
       labelNames: ["provider", "outcome"],
       registers,
     });
+    this.#pushSeconds = new Histogram({
+      name: "wakeline_push_seconds",
+      help: "Time a provider took to answer a push",
+      labelNames: ["provider"],
+      buckets: wakeBucketsSec,
+      registers,
+    });
     this.#alarms = new PromCounter({
       name: "wakeline_alarms_total",
       help: "Conditions worth an operator's attention",
@@ -145,16 +156,35 @@ export class Metrics {
 
   /** A negative duration (a clock that was set back) counts as 0. */
   wakeStep(step: WakeStep, durationMs: number): void {
-    this.#wake.observe({ step }, Math.max(0, durationMs) / 1_000);
+    const ms = Math.max(0, durationMs);
+    this.#wake.observe({ step }, ms / 1_000);
+    const latest = this.#latest.get(step) ?? [];
+    latest.push(ms);
+    if (latest.length > latestStepsMax) latest.shift();
+    this.#latest.set(step, latest);
+  }
+
+  /** Median and 99th percentile in ms of the latest wakes, by step; a step that never happened is absent. */
+  wakeFigures(): Partial<Record<WakeStep, { readonly p50Ms: number; readonly p99Ms: number }>> {
+    return Object.fromEntries(
+      [...this.#latest].map(([step, latest]) => {
+        const sorted = latest.toSorted((a, b) => a - b);
+        const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+        return [step, { p50Ms: at(0.5), p99Ms: at(0.99) }];
+      }),
+    );
   }
 
   receipt(provider: string, latencyMs: number): void {
     this.#receipt.observe({ provider }, Math.max(0, latencyMs) / 1_000);
   }
 
-  pushOutcome(provider: string, outcome: string): void {
-    this.#push.inc({ provider, outcome });
-  }
+  /** What the push gateway counts into. */
+  readonly pushes = {
+    outcome: (provider: string, outcome: string): void => this.#push.inc({ provider, outcome }),
+    seconds: (provider: string, seconds: number): void => this.#pushSeconds.observe({ provider }, seconds),
+    alarm: (_app: string, provider: string, _reason: string): void => this.alarm(`push_${provider}`),
+  };
 
   alarm(kind: string): void {
     this.#alarms.inc({ kind });
@@ -180,6 +210,15 @@ export class Metrics {
 
   calls(): Record<keyof typeof callOutcomes, number> {
     return mapValues(callOutcomes, (name) => this.sum(name));
+  }
+
+  /** Figures of each shard, in shard order. */
+  perShard(): readonly { readonly registered: number; readonly callsRunning: number; readonly loopDelayMs: number }[] {
+    return this.#lanes.map((lane) => ({
+      registered: lane.get(Counter.registrationsRegistered),
+      callsRunning: lane.get(Counter.callsRunning),
+      loopDelayMs: lane.get(Counter.loopDelayMs),
+    }));
   }
 
   get contentType(): string {

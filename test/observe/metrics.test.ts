@@ -75,10 +75,16 @@ describe("metrics exposition", () => {
     expect(valueOf(text, 'wakeline_wake_seconds_sum{step="invite_to_push"}')).toBeCloseTo(0.015);
   });
 
+  test("tells median and 99th percentile of the latest wakes", () => {
+    const metrics = new Metrics({ lanes: lanesOf(1), startedAtMs: 0 });
+    for (let ms = 1; ms <= 100; ms++) metrics.wakeStep("push_to_tunnel", ms);
+    expect(metrics.wakeFigures()).toEqual({ push_to_tunnel: { p50Ms: 51, p99Ms: 100 } });
+  });
+
   test("tunnels and restarts are read where they are known", async () => {
     const metrics = new Metrics({ lanes: lanesOf(1), startedAtMs: 0 });
     metrics.watch({ tunnels: () => 12, restarts: () => 2 });
-    metrics.pushOutcome("fcm", "accepted");
+    metrics.pushes.outcome("fcm", "accepted");
     metrics.fault("tunnel");
     const text = await metrics.text();
     expect(valueOf(text, "wakeline_tunnels")).toBe(12);

@@ -1,0 +1,90 @@
+import type { Store, DeviceRecord } from "../store/types.ts";
+import type { Clock } from "../time/clock.ts";
+import type { DeviceTokens } from "./device-tokens.ts";
+import { limitKey } from "./peer-address.ts";
+import { done, refused, type Result } from "./problem.ts";
+import { RateLimiter } from "./rate-limiter.ts";
+
+/** Wrong keys, tokens and tickets from one address: thirty, then one every two seconds. */
+const failures = { burst: 30, perSec: 0.5, keysMax: 100_000 };
+/** Requests of one device: an app that starts with sixteen accounts needs about fifty. */
+const perDevice = { burst: 150, perSec: 10, keysMax: 200_000 };
+/** Requests from one address; a carrier's NAT has thousands of phones behind it. */
+const perAddress = { burst: 2_000, perSec: 500, keysMax: 100_000 };
+
+function tooMany(retryAfterSec: number): ReturnType<typeof refused> {
+  return refused(429, "tooManyRequests", { retryAfterSec });
+}
+
+/** The token of `Authorization: Bearer …`; undefined when there is none. */
+export function bearerOf(request: Request): string | undefined {
+  return /^Bearer +(\S+) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+}
+
+/** Tells who asks, and slows down who asks too often or guesses. */
+export class Callers {
+  readonly #store: Store;
+  readonly #tokens: DeviceTokens;
+  readonly #clock: Clock;
+  readonly #failures: RateLimiter;
+  readonly #devices: RateLimiter;
+  readonly #addressLimit: RateLimiter;
+  readonly #addresses = new WeakMap<Request, string>();
+
+  constructor(options: { readonly store: Store; readonly tokens: DeviceTokens; readonly clock: Clock }) {
+    const { clock } = options;
+    this.#store = options.store;
+    this.#tokens = options.tokens;
+    this.#clock = clock;
+    this.#failures = new RateLimiter({ clock, ...failures });
+    this.#devices = new RateLimiter({ clock, ...perDevice });
+    this.#addressLimit = new RateLimiter({ clock, ...perAddress });
+  }
+
+  /** Notes where a request came from; a refusal when that address asks too much. */
+  arrived(request: Request, address: string): Result<undefined> {
+    const key = limitKey(address);
+    this.#addresses.set(request, key);
+    const waitSec = this.#addressLimit.take(key);
+    return waitSec > 0 ? tooMany(waitSec) : done(undefined);
+  }
+
+  /** Whether this address has guessed too often to be heard again now. */
+  mayGuess(request: Request): Result<undefined> {
+    const waitSec = this.#failures.waitSec(this.#keyOf(request));
+    return waitSec > 0 ? tooMany(waitSec) : done(undefined);
+  }
+
+  /** Counts a wrong key, token or ticket. */
+  guessedWrong(request: Request): void {
+    this.#failures.take(this.#keyOf(request));
+  }
+
+  /** The device of a request's bearer token. */
+  async device(request: Request): Promise<Result<DeviceRecord>> {
+    const bearer = bearerOf(request);
+    return bearer === undefined
+      ? refused(401, "unauthorized", { detail: "a device token is needed" })
+      : this.deviceOf(request, bearer);
+  }
+
+  /** The device of a token. A right one is taken also from an address that guesses: signatures cannot be guessed. */
+  async deviceOf(request: Request, token: string): Promise<Result<DeviceRecord>> {
+    const holder = await this.#tokens.verify(token);
+    const device = holder === undefined ? undefined : this.#store.device(holder.deviceId);
+    if (device === undefined || device.app !== holder?.app) {
+      const may = this.mayGuess(request);
+      this.guessedWrong(request);
+      return may.ok ? refused(401, "unauthorized", { detail: "the device token is not good" }) : may;
+    }
+    const waitSec = this.#devices.take(device.deviceId);
+    if (waitSec > 0) return tooMany(waitSec);
+    this.#store.touchDevice(device.deviceId, this.#clock.wallMs());
+    return done(device);
+  }
+
+  /** The limits' key of the address a request came from; requests that no listener announced share one. */
+  #keyOf(request: Request): string {
+    return this.#addresses.get(request) ?? "unknown";
+  }
+}

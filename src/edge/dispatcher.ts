@@ -1,0 +1,289 @@
+import type { AccountId, CallUuid, DeviceId, SubscriptionId } from "../base/ids.ts";
+import type { Notify } from "../base/records.ts";
+import type { Log } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { buildPayload } from "../push/payload.ts";
+import { pushIdOf } from "../push/push-id.ts";
+import type { Delivery, PushGateway, PushKind, PushPayload } from "../push/types.ts";
+import type { DeviceRecord, JournalEntry, Store } from "../store/types.ts";
+import type { Clock } from "../time/clock.ts";
+import type { CallSummary, Event } from "../workers/protocol.ts";
+import type { LiveCalls } from "./live-calls.ts";
+import type { OperatorFeed } from "./operator-feed.ts";
+import { pushOfParameters } from "./push-parameters.ts";
+import type { Receipts } from "./receipts.ts";
+import type { Shards, TunnelSink } from "./shards.ts";
+import type { Subscriptions } from "./subscriptions.ts";
+import type { Tickets } from "./tickets.ts";
+import { statusView } from "./views.ts";
+
+/** How long a provider is asked to deliver what no deadline bounds. */
+const ordinaryPushMs = 3_600_000;
+/** A cancel that comes later finds a phone that has stopped ringing by itself. */
+const cancelPushMs = 60_000;
+
+type Wake = Extract<Event, { kind: "wake" }>;
+type Notice = Extract<Event, { kind: "notify" }>;
+
+/** Which switch of a subscription a notice obeys; those that are not here always go out. */
+const switchOf: Partial<Record<Notice["push"], keyof Notify>> = {
+  message: "message",
+  voicemail: "voicemail",
+  missed: "missed",
+};
+
+/**
+ * Turns what shards report into pushes, journal lines and operator's events. `onEvent` takes every event that the pool does not
+ * answer itself; a fault in one costs only that event.
+ */
+export class Dispatcher {
+  readonly #store: Store;
+  readonly #shards: Shards;
+  readonly #gateway: PushGateway;
+  readonly #sink: TunnelSink;
+  readonly #tickets: Tickets;
+  readonly #calls: LiveCalls;
+  readonly #receipts: Receipts;
+  readonly #subscriptions: Subscriptions;
+  readonly #feed: OperatorFeed;
+  readonly #metrics: Metrics;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #tunnelUrl: string;
+
+  constructor(options: {
+    readonly store: Store;
+    readonly shards: Shards;
+    readonly gateway: PushGateway;
+    readonly sink: TunnelSink;
+    readonly tickets: Tickets;
+    readonly calls: LiveCalls;
+    readonly receipts: Receipts;
+    readonly subscriptions: Subscriptions;
+    readonly feed: OperatorFeed;
+    readonly metrics: Metrics;
+    readonly clock: Clock;
+    readonly log: Log;
+    /** `wss://host/v1/tunnel`. */
+    readonly tunnelUrl: string;
+  }) {
+    this.#store = options.store;
+    this.#shards = options.shards;
+    this.#gateway = options.gateway;
+    this.#sink = options.sink;
+    this.#tickets = options.tickets;
+    this.#calls = options.calls;
+    this.#receipts = options.receipts;
+    this.#subscriptions = options.subscriptions;
+    this.#feed = options.feed;
+    this.#metrics = options.metrics;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#tunnelUrl = options.tunnelUrl;
+  }
+
+  onEvent(event: Event): void {
+    try {
+      this.#dispatch(event);
+    } catch (cause) {
+      this.#fault(event.kind, cause);
+    }
+  }
+
+  /** Sends one push to a device that no shard asked for (lease). Resolves with the outcome. */
+  async push(
+    device: DeviceRecord,
+    kind: PushKind,
+    more: { readonly text?: string; readonly deadlineMs?: number },
+  ): Promise<Delivery> {
+    const payload = buildPayload({ id: Bun.randomUUIDv7(), kind, ...more }, this.#clock.wallMs());
+    return this.#send(device, payload, this.#clock.wallMs() + ordinaryPushMs);
+  }
+
+  #dispatch(event: Event): void {
+    switch (event.kind) {
+      case "frame":
+        return this.#sink.frame(event.tunnelId, event.text);
+      case "wake":
+        return this.#onWake(event);
+      case "notify":
+        return this.#onNotify(event);
+      case "callState":
+        return this.#onCallState(event);
+      case "journal":
+        return this.#onJournal(event.summary, event.targets);
+      case "registrationChanged":
+        return this.#feed.publish("registration", { account: event.accountId, ...statusView(event.status) });
+      case "modeLearned":
+        this.#feed.publish("modeLearned", { account: event.accountId, mode: event.mode });
+        return this.#background(event.kind, this.#subscriptions.learnMode(event.accountId, event.mode));
+      case "pushParameters":
+        return this.#onPushParameters(event);
+      case "ladder":
+        return this.#feed.ladder(event.accountId, event.entry);
+      // Answers and states of shards: the pool's own affair.
+      case "ready":
+      case "startFailed":
+      case "done":
+      case "presenceDone":
+      case "proof":
+      case "registration":
+      case "registrars":
+      case "calls":
+      case "call":
+      case "frameForeign":
+      case "drained":
+        return undefined;
+      default:
+        return event satisfies never;
+    }
+  }
+
+  #onWake(wake: Wake): void {
+    const { call, callId, accountId, from, receivedAtMs, deadlineMs } = wake;
+    const live = { call, callId, accountId, from, startedAtMs: receivedAtMs, deadlineMs };
+    for (const { deviceId, subscriptionId } of wake.targets) {
+      const device = this.#store.device(deviceId);
+      if (device === undefined) {
+        this.#shards.delivery(call, deviceId, "failed", accountId);
+        continue;
+      }
+      const isVoip = device.push.provider === "apns" && device.tokenState === "alive";
+      if (!this.#calls.waking(live, deviceId, isVoip)) continue;
+      const payload = this.#payload("call", {
+        id: pushIdOf(call, deviceId, "call"),
+        subscription: subscriptionId,
+        call,
+        callId,
+        from,
+        tunnel: this.#tunnelFor(deviceId, call, deadlineMs),
+        deadlineMs,
+      });
+      this.#background("wake", this.#wake(device, payload, call, accountId, deadlineMs));
+    }
+    this.#feed.publish("wake", { call, account: accountId, devices: wake.targets.map(({ deviceId }) => deviceId) });
+  }
+
+  async #wake(
+    device: DeviceRecord,
+    payload: PushPayload,
+    call: CallUuid,
+    accountId: AccountId,
+    deadlineMs: number,
+  ): Promise<void> {
+    const delivery = await this.#send(device, payload, deadlineMs);
+    const isAccepted = delivery.kind === "accepted";
+    if (isAccepted) this.#calls.accepted(call, device.deviceId);
+    this.#shards.delivery(call, device.deviceId, isAccepted ? "accepted" : "failed", accountId);
+  }
+
+  #onNotify(notice: Notice): void {
+    const { push: kind, call, callId, from, text, deadlineMs } = notice;
+    const nowMs = this.#clock.wallMs();
+    for (const { deviceId, subscriptionId } of notice.targets) {
+      const device = this.#store.device(deviceId);
+      const subscription = this.#store.subscription(subscriptionId);
+      if (device === undefined || subscription === undefined) continue;
+      const obeyed = switchOf[kind];
+      if (obeyed !== undefined && !subscription.notify[obeyed]) continue;
+      const payload = this.#payload(kind, {
+        id: call === undefined ? Bun.randomUUIDv7() : pushIdOf(call, deviceId, kind),
+        subscription: subscriptionId,
+        call,
+        callId,
+        from,
+        text: kind === "message" && !subscription.notify.preview ? undefined : text,
+        tunnel:
+          kind === "message" && deadlineMs !== undefined ? this.#tunnelFor(deviceId, undefined, deadlineMs) : undefined,
+        deadlineMs,
+      });
+      const untilMs = deadlineMs ?? nowMs + (kind === "cancel" ? cancelPushMs : ordinaryPushMs);
+      this.#background(kind, this.#send(device, payload, untilMs));
+    }
+  }
+
+  #onCallState({ call, state, over }: Extract<Event, { kind: "callState" }>): void {
+    this.#calls.stateOf(call, state, over);
+    if (over) this.#tickets.callOver(call);
+    if (over || state === "answered") this.#gateway.abandon(call);
+    this.#feed.publish("call", { call, state });
+  }
+
+  #onJournal(summary: CallSummary, targets: readonly DeviceId[]): void {
+    const { call, callId, accountId, from, state, startedAtMs } = summary;
+    if (summary.direction === "inbound") {
+      this.#calls.changed({ call, callId, accountId, from, state, startedAtMs, deadlineMs: undefined }, targets);
+    }
+    const entry: JournalEntry = {
+      call,
+      callId,
+      accountId,
+      subscriptionId: undefined,
+      direction: summary.direction,
+      state,
+      fromUri: from.uri,
+      fromName: from.name,
+      startedAtMs,
+      answeredAtMs: summary.answeredAtMs,
+      endedAtMs: summary.endedAtMs,
+    };
+    this.#store.putJournal(entry, targets);
+  }
+
+  /** RFC 8599: a REGISTER through the tunnel may carry the device's newest push token. */
+  #onPushParameters(event: Extract<Event, { kind: "pushParameters" }>): void {
+    const device = this.#store.device(event.deviceId);
+    const push = device === undefined ? undefined : pushOfParameters(device.push, event);
+    if (device === undefined || push === undefined) return;
+    const isSame = push.token === device.push.token && push.alertToken === device.push.alertToken;
+    if (isSame && device.tokenState === "alive" && device.alertTokenState === "alive") return;
+    this.#background(
+      event.kind,
+      this.#store.patchDevice(device.deviceId, { push, tokenState: "alive", alertTokenState: "alive" }),
+    );
+  }
+
+  async #send(device: DeviceRecord, payload: PushPayload, deadlineMs: number): Promise<Delivery> {
+    this.#receipts.sending(payload.id, device, this.#clock.wallMs());
+    const delivery = await this.#gateway.push({ deviceId: device.deviceId, payload, deadlineMs });
+    if (delivery.kind === "accepted") this.#receipts.accepted(payload.id);
+    this.#feed.publish("push", {
+      device: device.deviceId,
+      provider: device.push.provider,
+      kind: payload.kind,
+      outcome: delivery.kind,
+      reason: delivery.kind === "accepted" ? undefined : delivery.reason,
+    });
+    return delivery;
+  }
+
+  #payload(
+    kind: PushKind,
+    fields: {
+      readonly id: string;
+      readonly subscription: SubscriptionId;
+      readonly call: CallUuid | undefined;
+      readonly callId: string | undefined;
+      readonly from: { readonly uri: string; readonly name?: string } | undefined;
+      readonly tunnel: string | undefined;
+      readonly deadlineMs: number | undefined;
+      readonly text?: string | undefined;
+    },
+  ): PushPayload {
+    return buildPayload({ kind, ...fields }, this.#clock.wallMs());
+  }
+
+  #tunnelFor(deviceId: DeviceId, call: CallUuid | undefined, deadlineMs: number): string {
+    return `${this.#tunnelUrl}?ticket=${this.#tickets.issue({ deviceId, call, deadlineMs })}`;
+  }
+
+  /** Work that nobody awaits. */
+  #background(what: string, work: Promise<unknown>): void {
+    work.catch((cause: unknown) => this.#fault(what, cause));
+  }
+
+  #fault(what: string, cause: unknown): void {
+    this.#metrics.fault("dispatch");
+    this.#log.error("dispatch.fault", { what, cause });
+  }
+}

@@ -1,0 +1,81 @@
+import type { TSchema } from "@sinclair/typebox";
+import { Elysia, ParseError, ValidationError } from "elysia";
+import type { Log } from "../observe/log.ts";
+import type { FaultPlace, Metrics } from "../observe/metrics.ts";
+import { readJson } from "./json-body.ts";
+import { notFound, problem, type FieldFault, type Refusal } from "./problem.ts";
+
+/** Carries a refusal through Elysia, whose parsers can refuse only by throwing. */
+class RefusedBody extends Error {
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal) {
+    super(refusal.code);
+    this.refusal = refusal;
+  }
+}
+
+const bodyParser = "bounded";
+
+/** `parse` of every route with a body: ours does it all; "json" stands there for the OpenAPI document. */
+export const jsonBody: [typeof bodyParser, "json"] = [bodyParser, "json"];
+
+async function parseBody({ request }: { readonly request: Request }): Promise<unknown> {
+  const read = await readJson(request);
+  if (!read.ok) throw new RefusedBody(read.refusal);
+  return read.value;
+}
+
+/** What every plugin with routes starts from: unknown fields are refused instead of dropped, bodies are bounded. */
+export function routes() {
+  return new Elysia({ normalize: false }).parser(bodyParser, parseBody);
+}
+
+/** `/account/ha1/0/realm` of TypeBox as `account.ha1[0].realm`. */
+function fieldOf(path: string): string {
+  return path
+    .split("/")
+    .slice(1)
+    .map((part, at) => (/^\d+$/.test(part) ? `[${part}]` : at === 0 ? part : `.${part}`))
+    .join("");
+}
+
+/** The values of a union of literals, or undefined for any other schema. */
+function choicesOf(schema: TSchema | undefined): readonly string[] | undefined {
+  const members = schema?.["anyOf"] as readonly { const?: unknown }[] | undefined;
+  const values = members?.flatMap((member) => (typeof member.const === "string" ? [member.const] : []));
+  return values !== undefined && values.length > 0 && values.length === members?.length ? values : undefined;
+}
+
+/** One fault a field, the first that TypeBox names. */
+function faultsOf(error: ValidationError): FieldFault[] {
+  const faults = new Map<string, FieldFault>();
+  for (const one of error.all) {
+    if (!("path" in one)) continue;
+    const field = fieldOf(one.path);
+    const choices = "schema" in one ? choicesOf(one.schema) : undefined;
+    const isMissing = "value" in one && one.value === undefined;
+    const detail = isMissing
+      ? "is needed"
+      : choices === undefined
+        ? (one.message ?? "cannot be taken")
+            .replace(/^Expected /, "must be ")
+            .replace(/^Unexpected property$/, "is not known")
+        : `must be one of ${choices.join(", ")}`;
+    if (!faults.has(field)) faults.set(field, { field: field === "" ? "body" : field, detail });
+  }
+  return [...faults.values()];
+}
+
+/** What Elysia's `onError` answers: every fault as a problem, bugs counted and without a word about their cause. */
+export function problemOf(error: unknown, where: FaultPlace, metrics: Metrics, log: Log): Response {
+  const cause = error instanceof ParseError ? error.cause : error;
+  if (cause instanceof RefusedBody) return problem(cause.refusal);
+  if (error instanceof ParseError) return problem({ status: 400, code: "badBody" });
+  if (error instanceof ValidationError) {
+    return problem({ status: 422, code: "invalid", detail: "some fields cannot be taken", faults: faultsOf(error) });
+  }
+  if ((error as { readonly code?: unknown }).code === "NOT_FOUND") return problem(notFound);
+  metrics.fault(where);
+  log.error("http.fault", { where, cause: error });
+  return problem({ status: 500, code: "internal" });
+}

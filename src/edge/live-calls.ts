@@ -1,0 +1,183 @@
+import type { AccountId, CallUuid, DeviceId } from "../base/ids.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Clock } from "../time/clock.ts";
+import type { CallState, Caller } from "../workers/protocol.ts";
+
+/** Calls known at once; beyond, the oldest are forgotten here and stand in the journal only. */
+const callsMax = 50_000;
+/** How long an ended call answers from memory: the journal is written by another thread. */
+const keptMs = 300_000;
+/** A call whose end nobody reports. */
+const callMsMax = 12 * 3_600_000;
+
+/** APNs delivers a VoIP push this much after the deadline at the latest: it was told not to store it. */
+const voipReportMs = 60_000;
+
+/** What is known of waking one device for a call. Times are Unix ms. */
+interface Wake {
+  readonly isVoip: boolean;
+  acceptedAtMs: number | undefined;
+  tunnelAtMs: number | undefined;
+  inviteAtMs: number | undefined;
+}
+
+export interface LiveCall {
+  readonly call: CallUuid;
+  readonly callId: string;
+  readonly accountId: AccountId;
+  readonly from: Caller;
+  readonly startedAtMs: number;
+  readonly deadlineMs: number | undefined;
+  readonly state: CallState;
+}
+
+interface Known extends LiveCall {
+  state: CallState;
+  deadlineMs: number | undefined;
+  isOver: boolean;
+  overAtMs: number;
+  readonly wakes: Map<DeviceId, Wake>;
+  readonly devices: Set<DeviceId>;
+}
+
+/**
+ * The inbound calls of now and of the last minutes, as the main thread needs them: to answer a phone that asks about a call
+ * before the journal has it, and to measure each step of a wake.
+ */
+export class LiveCalls {
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  /** In order of first mention. */
+  readonly #calls = new Map<CallUuid, Known>();
+  /** Calls a device is woken for that have not reached it yet. */
+  readonly #awaited = new Map<DeviceId, Set<Known>>();
+
+  constructor(clock: Clock, metrics: Metrics) {
+    this.#clock = clock;
+    this.#metrics = metrics;
+  }
+
+  /** The call as one of its devices may see it; undefined for any other device. */
+  of(call: CallUuid, deviceId: DeviceId): LiveCall | undefined {
+    const known = this.#calls.get(call);
+    return known?.devices.has(deviceId) === true ? known : undefined;
+  }
+
+  /** A device is about to be woken. False when it was already (the same call, told of twice). */
+  waking(call: Omit<LiveCall, "state">, deviceId: DeviceId, isVoip: boolean): boolean {
+    const known = this.#know({ ...call, state: "ringing" });
+    known.deadlineMs ??= call.deadlineMs;
+    known.devices.add(deviceId);
+    if (known.wakes.has(deviceId)) return false;
+    known.wakes.set(deviceId, { isVoip, acceptedAtMs: undefined, tunnelAtMs: undefined, inviteAtMs: undefined });
+    this.#awaited.set(deviceId, (this.#awaited.get(deviceId) ?? new Set()).add(known));
+    return true;
+  }
+
+  /** A provider took the push of a wake. */
+  accepted(call: CallUuid, deviceId: DeviceId): void {
+    const known = this.#calls.get(call);
+    const wake = known?.wakes.get(deviceId);
+    if (known === undefined || wake === undefined || wake.acceptedAtMs !== undefined) return;
+    wake.acceptedAtMs = this.#clock.wallMs();
+    this.#metrics.wakeStep("invite_to_push", wake.acceptedAtMs - known.startedAtMs);
+    // The phone may have been quicker than its provider's answer.
+    if (wake.tunnelAtMs !== undefined) this.#metrics.wakeStep("push_to_tunnel", 0);
+  }
+
+  /**
+   * The device opened a tunnel: ends the wait for it. Returns the call that a VoIP push announced and that the device must be
+   * shown even when it is gone (the system demands a report); undefined when there is none.
+   */
+  tunnelOpened(deviceId: DeviceId): CallUuid | undefined {
+    let announced: CallUuid | undefined;
+    for (const known of this.#awaited.get(deviceId) ?? []) {
+      const wake = known.wakes.get(deviceId);
+      if (wake === undefined || wake.tunnelAtMs !== undefined) continue;
+      wake.tunnelAtMs = this.#clock.wallMs();
+      if (wake.acceptedAtMs !== undefined)
+        this.#metrics.wakeStep("push_to_tunnel", wake.tunnelAtMs - wake.acceptedAtMs);
+      if (wake.isVoip && wake.tunnelAtMs <= (known.deadlineMs ?? known.startedAtMs) + voipReportMs)
+        announced = known.call;
+    }
+    return announced;
+  }
+
+  /** A frame goes to the device. Costs nothing unless the device is awaited and the frame is an INVITE. */
+  frameSent(deviceId: DeviceId, text: string): void {
+    const awaited = this.#awaited.get(deviceId);
+    if (awaited === undefined || !text.startsWith("INVITE ")) return;
+    for (const known of awaited) {
+      const wake = known.wakes.get(deviceId);
+      if (wake?.tunnelAtMs === undefined || !text.includes(known.callId)) continue;
+      wake.inviteAtMs = this.#clock.wallMs();
+      this.#metrics.wakeStep("tunnel_to_invite", wake.inviteAtMs - wake.tunnelAtMs);
+      this.#unawait(deviceId, known);
+      return;
+    }
+  }
+
+  /** What a shard says of a call, by state or by summary. */
+  changed(call: LiveCall, devices: readonly DeviceId[]): void {
+    const known = this.#know(call);
+    for (const deviceId of devices) known.devices.add(deviceId);
+    this.stateOf(call.call, call.state, call.state !== "ringing" && call.state !== "answered");
+  }
+
+  stateOf(call: CallUuid, state: CallState, isOver: boolean): void {
+    const known = this.#calls.get(call);
+    if (known === undefined) return;
+    if (state === "answered" && known.state === "ringing") this.#answered(known);
+    known.state = state;
+    if (isOver && !known.isOver) {
+      known.isOver = true;
+      known.overAtMs = this.#clock.wallMs();
+    }
+  }
+
+  /** Forgets what has long been over. */
+  sweep(): void {
+    const nowMs = this.#clock.wallMs();
+    for (const known of this.#calls.values()) {
+      if (known.isOver ? nowMs - known.overAtMs > keptMs : nowMs - known.startedAtMs > callMsMax) this.#forget(known);
+    }
+  }
+
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  /** Which device answered is not said: the first that had the INVITE stands for it. */
+  #answered(known: Known): void {
+    const invitedAtMs = [...known.wakes.values()].flatMap(({ inviteAtMs }) =>
+      inviteAtMs === undefined ? [] : [inviteAtMs],
+    );
+    if (invitedAtMs.length > 0)
+      this.#metrics.wakeStep("invite_to_answer", this.#clock.wallMs() - Math.min(...invitedAtMs));
+  }
+
+  #know(call: LiveCall): Known {
+    const before = this.#calls.get(call.call);
+    if (before !== undefined) return before;
+    const known: Known = { ...call, isOver: false, overAtMs: 0, wakes: new Map(), devices: new Set() };
+    this.#calls.set(call.call, known);
+    if (this.#calls.size > callsMax) {
+      for (const oldest of this.#calls.values()) {
+        this.#forget(oldest);
+        break;
+      }
+    }
+    return known;
+  }
+
+  #forget(known: Known): void {
+    this.#calls.delete(known.call);
+    for (const deviceId of known.wakes.keys()) this.#unawait(deviceId, known);
+  }
+
+  #unawait(deviceId: DeviceId, known: Known): void {
+    const awaited = this.#awaited.get(deviceId);
+    awaited?.delete(known);
+    if (awaited?.size === 0) this.#awaited.delete(deviceId);
+  }
+}

@@ -1,0 +1,117 @@
+import { Type, type Static } from "@sinclair/typebox";
+
+/** Unknown fields are refused: a misspelt field must not pass for a missing one. */
+const strict = { additionalProperties: false } as const;
+/** Long enough for every field; the finer rules say what exactly is wrong (text-rules.ts). */
+const Text = Type.String({ maxLength: 4_096 });
+const OptionalText = Type.Optional(Text);
+/** `null` takes an optional field away. */
+const Clearable = Type.Optional(Type.Union([Text, Type.Null()]));
+
+function oneOf<const Values extends readonly string[]>(...values: Values) {
+  return Type.Unsafe<Values[number]>(Type.Union(values.map((value) => Type.Literal(value))));
+}
+
+const Transport = oneOf("auto", "udp", "tcp", "tls");
+const Mode = oneOf("auto", "alternate", "continuous", "singleDevice");
+export const Presence = oneOf("background", "foreground");
+
+/** A short binding floods the registrar, one of more than a week is no promise a registrar keeps. */
+const ExpiresSec = Type.Integer({ minimum: 10, maximum: 604_800 });
+
+const Ha1List = Type.Array(
+  Type.Object({ realm: Text, algorithm: oneOf("MD5", "SHA-256", "SHA-512-256"), hash: Text }, strict),
+  { minItems: 1, maxItems: 16 },
+);
+
+export const AccountInput = Type.Object(
+  {
+    username: Text,
+    domain: Text,
+    password: OptionalText,
+    ha1: Type.Optional(Ha1List),
+    authUsername: OptionalText,
+    displayName: OptionalText,
+    proxy: OptionalText,
+    alternateProxy: OptionalText,
+    transport: Type.Optional(Transport),
+    expiresSec: Type.Optional(ExpiresSec),
+    registrationMode: Type.Optional(Mode),
+    natEmulation: Type.Optional(Type.Boolean()),
+    instanceId: OptionalText,
+    userAgent: OptionalText,
+    onUnreachable: Type.Optional(Type.Object({ forwardTo: Text }, strict)),
+  },
+  strict,
+);
+
+export const AccountPatch = Type.Object(
+  {
+    username: OptionalText,
+    domain: OptionalText,
+    password: OptionalText,
+    ha1: Type.Optional(Ha1List),
+    authUsername: Clearable,
+    displayName: Clearable,
+    proxy: Clearable,
+    alternateProxy: Clearable,
+    transport: Type.Optional(Transport),
+    expiresSec: Type.Optional(ExpiresSec),
+    registrationMode: Type.Optional(Mode),
+    natEmulation: Type.Optional(Type.Boolean()),
+    instanceId: Clearable,
+    userAgent: Clearable,
+    onUnreachable: Type.Optional(Type.Union([Type.Object({ forwardTo: Text }, strict), Type.Null()])),
+  },
+  strict,
+);
+
+export const NotifyInput = Type.Object(
+  {
+    message: Type.Optional(Type.Boolean()),
+    voicemail: Type.Optional(Type.Boolean()),
+    missed: Type.Optional(Type.Boolean()),
+    preview: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
+
+export const PushInput = Type.Object(
+  {
+    provider: oneOf("apns", "fcm", "webpush", "webhook"),
+    token: Text,
+    alertToken: OptionalText,
+    environment: Type.Optional(oneOf("production", "development")),
+  },
+  strict,
+);
+
+export const EnrolBody = Type.Object({ app: Text, push: PushInput, name: OptionalText }, strict);
+export const DevicePatchBody = Type.Object({ push: Type.Optional(PushInput), name: OptionalText }, strict);
+export const SubscribeBody = Type.Object(
+  { account: AccountInput, presence: Type.Optional(Presence), notify: Type.Optional(NotifyInput) },
+  strict,
+);
+export const SubscriptionPatchBody = Type.Object(
+  { account: Type.Optional(AccountPatch), notify: Type.Optional(NotifyInput) },
+  strict,
+);
+export const PresenceBody = Type.Object(
+  { presence: Presence, waitSec: Type.Optional(Type.Integer({ minimum: 0, maximum: 15 })) },
+  strict,
+);
+export const ReceiptBody = Type.Object(
+  {
+    receivedAt: Type.Union([Type.String({ maxLength: 40 }), Type.Number()]),
+    priority: Type.Optional(Type.String({ maxLength: 32 })),
+  },
+  strict,
+);
+export const CallsQuery = Type.Object({ since: Type.Optional(Type.String({ maxLength: 40 })) });
+
+export type AccountInput = Static<typeof AccountInput>;
+export type AccountPatch = Static<typeof AccountPatch>;
+export type NotifyInput = Static<typeof NotifyInput>;
+export type PushInput = Static<typeof PushInput>;
+export type SubscribeBody = Static<typeof SubscribeBody>;
+export type SubscriptionPatchBody = Static<typeof SubscriptionPatchBody>;

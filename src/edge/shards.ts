@@ -1,0 +1,63 @@
+import type { AccountId, CallUuid, DeviceId, TunnelId } from "../base/ids.ts";
+import type { Presence, Secret } from "../base/records.ts";
+import type { CallSummary, LadderEntry, RegistrarStatus, RegistrationStatus } from "../workers/protocol.ts";
+
+/** A registrar's word on candidate credentials. */
+export interface Proof {
+  /** "unavailable": it could not be asked in time. */
+  readonly outcome: "accepted" | "refused" | "unavailable";
+  readonly status: number;
+  readonly reason: string;
+}
+
+export interface ShardLoad {
+  readonly shard: number;
+  readonly ready: boolean;
+  readonly restarts: number;
+}
+
+/**
+ * The shards as the edge sees them; the pool implements it. Questions resolve also when a shard is gone, with the answer that
+ * is safe to give then; they never reject.
+ */
+export interface Shards {
+  presence(
+    accountId: AccountId,
+    change: { readonly wanted: boolean; readonly presence: Presence; readonly waitMs: number },
+  ): Promise<{ readonly pending: boolean; readonly status: RegistrationStatus }>;
+  /** The account was written to the store; `wanted`: whether it is to be registered. */
+  changed(accountId: AccountId, wanted: boolean): void;
+  /** Resolves once the shard no longer needs the secret in the store; its un-REGISTER is under way. */
+  remove(accountId: AccountId): Promise<void>;
+  prove(accountId: AccountId, secret: Secret): Promise<Proof>;
+  status(accountId: AccountId): Promise<RegistrationStatus | undefined>;
+  retryNow(accountId: AccountId): void;
+  subscriptionRemoved(accountId: AccountId, deviceId: DeviceId): void;
+  registrars(): Promise<readonly RegistrarStatus[]>;
+  calls(): Promise<readonly CallSummary[]>;
+  call(call: CallUuid): Promise<{ readonly summary: CallSummary; readonly ladder: readonly LadderEntry[] } | undefined>;
+  trace(accountId: AccountId, untilMs: number): void;
+  tunnelOpened(
+    tunnelId: TunnelId,
+    deviceId: DeviceId,
+    accounts: readonly AccountId[],
+    ticketCall: CallUuid | undefined,
+    voip: boolean,
+  ): void;
+  /** The device's accounts changed while its tunnel is open. */
+  tunnelAccounts(tunnelId: TunnelId, accounts: readonly AccountId[]): void;
+  tunnelClosed(tunnelId: TunnelId): void;
+  /** One SIP message from the phone; one character is one byte (latin1). */
+  frame(tunnelId: TunnelId, text: string): void;
+  /** A provider's answer to the wake of one device. */
+  delivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed", accountId: AccountId): void;
+  ready(): { readonly ok: boolean; readonly reasons: readonly string[] };
+  load(): readonly ShardLoad[];
+}
+
+/** What the shards send to phones. */
+export interface TunnelSink {
+  /** One SIP message, latin1. Dropped when the tunnel is gone: its `tunnelClosed` is on the way. */
+  frame(tunnelId: TunnelId, text: string): void;
+  close(tunnelId: TunnelId, code: number, reason: string): void;
+}

@@ -1,0 +1,354 @@
+import type { AccountId, DeviceId, SubscriptionId } from "../base/ids.ts";
+import type { AccountRecord, Presence, Secret } from "../base/records.ts";
+import type { Config } from "../config/config.ts";
+import type { AccountFields, DeviceRecord, Store, SubscriptionDetail } from "../store/types.ts";
+import type { Clock } from "../time/clock.ts";
+import type { RegistrationStatus } from "../workers/protocol.ts";
+import {
+  fieldsOf,
+  isContinuous,
+  isProofMoved,
+  isSameFields,
+  patchAccount,
+  readAccount,
+  readNotify,
+  type EgressRule,
+} from "./account-input.ts";
+import { done, invalid, notFound, refused, type Result } from "./problem.ts";
+import { RateLimiter } from "./rate-limiter.ts";
+import type { SubscribeBody, SubscriptionPatchBody } from "./schemas.ts";
+import type { Shards } from "./shards.ts";
+import type { Turns } from "./turns.ts";
+
+/** Wrong passwords that one account may be tried with before the registrar is spared: then one a minute. */
+const refusedProofs = { burst: 5, perSec: 1 / 60, keysMax: 100_000 };
+/** When a registrar could not be asked. */
+const unavailableRetrySec = 15;
+
+/** A subscription and what its account's shard says of it now. */
+export interface Standing {
+  readonly subscription: SubscriptionDetail;
+  readonly status: RegistrationStatus | undefined;
+}
+
+/** The one subscription of a device, undefined when it is unknown or another device's. */
+function owned(store: Store, device: DeviceRecord, id: string): SubscriptionDetail | undefined {
+  const found = store.subscription(id as SubscriptionId);
+  return found?.deviceId === device.deviceId ? found : undefined;
+}
+
+/**
+ * What devices do with accounts. Writes to one account take turns; its credentials change only after its registrar has taken
+ * the new ones; a secret leaves the store only after the shard has what it needs to un-REGISTER.
+ */
+export class Subscriptions {
+  readonly #store: Store;
+  readonly #shards: Shards;
+  readonly #turns: Turns;
+  readonly #clock: Clock;
+  readonly #limits: Config["limits"];
+  readonly #egress: EgressRule;
+  readonly #accountsChanged: (deviceId: DeviceId) => void;
+  readonly #proofs: RateLimiter;
+
+  constructor(options: {
+    readonly store: Store;
+    readonly shards: Shards;
+    readonly turns: Turns;
+    readonly clock: Clock;
+    readonly limits: Config["limits"];
+    readonly egress: EgressRule;
+    /** The device's set of accounts is another now: its open tunnel serves that. */
+    readonly accountsChanged: (deviceId: DeviceId) => void;
+  }) {
+    this.#store = options.store;
+    this.#shards = options.shards;
+    this.#turns = options.turns;
+    this.#clock = options.clock;
+    this.#limits = options.limits;
+    this.#egress = options.egress;
+    this.#accountsChanged = options.accountsChanged;
+    this.#proofs = new RateLimiter({ clock: options.clock, ...refusedProofs });
+  }
+
+  /** A new account, or a further device of one that is there: then the secret must prove itself first. */
+  async create(device: DeviceRecord, body: SubscribeBody): Promise<Result<Standing>> {
+    const read = readAccount(device.app, body.account, this.#egress);
+    if (!read.ok) return read;
+    const { fields, secret } = read.value;
+    const turn = identityOf(fields);
+    // An account may go, or come, between the look and the turn: then the other way is taken, once.
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const known = this.#store.accountByIdentity(fields.app, fields.username, fields.domain);
+      if (known !== undefined) {
+        const proof = await this.#prove(known.accountId, secret);
+        if (!proof.ok) return proof;
+      }
+      const created = await this.#turns.take(turn, async () => {
+        const present = this.#store.accountByIdentity(fields.app, fields.username, fields.domain);
+        if (present?.accountId !== known?.accountId) return undefined;
+        return present === undefined
+          ? this.#createAccount(device, fields, secret, body)
+          : this.#join(device, present, secret, body);
+      });
+      if (created !== undefined) return created;
+    }
+    return refused(503, "busy", { detail: "the account is changing, try again", retryAfterSec: 1 });
+  }
+
+  list(device: DeviceRecord): Promise<readonly Standing[]> {
+    return Promise.all(this.#store.subscriptionsOfDevice(device.deviceId).map((found) => this.#standing(found)));
+  }
+
+  async get(device: DeviceRecord, id: string): Promise<Result<Standing>> {
+    const found = owned(this.#store, device, id);
+    return found === undefined ? { ok: false, refusal: notFound } : done(await this.#standing(found));
+  }
+
+  async patch(device: DeviceRecord, id: string, body: SubscriptionPatchBody): Promise<Result<Standing>> {
+    const found = owned(this.#store, device, id);
+    if (found === undefined) return { ok: false, refusal: notFound };
+    if (body.account !== undefined) {
+      const changed = await this.#change(found.accountId, body.account);
+      if (!changed.ok) return changed;
+    }
+    if (body.notify !== undefined) {
+      await this.#store.setNotify(found.subscriptionId, readNotify(body.notify, found.notify));
+    }
+    return this.get(device, id);
+  }
+
+  /** Resolves when the shard has done what the presence asks, or with `pending` after `waitMs`. */
+  async setPresence(
+    device: DeviceRecord,
+    id: string,
+    presence: Presence,
+    waitMs: number,
+  ): Promise<Result<Standing & { readonly pending: boolean }>> {
+    const found = owned(this.#store, device, id);
+    if (found === undefined) return { ok: false, refusal: notFound };
+    const asked = await this.#turns.take(identityOf(found.account), async () => {
+      if (owned(this.#store, device, id) === undefined) return undefined;
+      await this.#store.setPresence(found.subscriptionId, presence);
+      // Asked inside the turn, awaited outside it: a slow registrar must not hold the account's other devices up.
+      return [
+        this.#shards.presence(found.accountId, { wanted: this.#isWanted(found.accountId), presence, waitMs }),
+      ] as const;
+    });
+    if (asked === undefined) return { ok: false, refusal: notFound };
+    const { pending, status } = await asked[0];
+    const subscription = owned(this.#store, device, id);
+    return subscription === undefined ? { ok: false, refusal: notFound } : done({ subscription, status, pending });
+  }
+
+  /** True when the subscription was the device's and is gone. */
+  async remove(device: DeviceRecord, id: string): Promise<boolean> {
+    const found = owned(this.#store, device, id);
+    if (found === undefined) return false;
+    const removed = await this.#turns.take(identityOf(found.account), async () => {
+      if (owned(this.#store, device, id) === undefined) return false;
+      const isLast = this.#store.subscriptionsOfAccount(found.accountId).length === 1;
+      this.#shards.subscriptionRemoved(found.accountId, device.deviceId);
+      if (isLast) await this.#erase(found.accountId);
+      else {
+        await this.#store.removeSubscription(found.subscriptionId);
+        this.#shards.changed(found.accountId, this.#isWanted(found.accountId));
+      }
+      return true;
+    });
+    if (removed) this.#accountsChanged(device.deviceId);
+    return removed;
+  }
+
+  /** Everything of the device: each subscription as `remove` does, then the device. */
+  async removeDevice(device: DeviceRecord): Promise<void> {
+    for (const { subscriptionId } of this.#store.subscriptionsOfDevice(device.deviceId))
+      await this.remove(device, subscriptionId);
+    const left = await this.#store.removeDevice(device.deviceId);
+    for (const accountId of left) await this.removeAccount(accountId);
+  }
+
+  /** The account with all its subscriptions; false when it is unknown. */
+  async removeAccount(accountId: AccountId): Promise<boolean> {
+    const account = this.#store.account(accountId);
+    if (account === undefined) return false;
+    const devices = await this.#turns.take(identityOf(account), async () => {
+      const subscriptions = this.#store.subscriptionsOfAccount(accountId);
+      for (const { deviceId } of subscriptions) this.#shards.subscriptionRemoved(accountId, deviceId);
+      await this.#erase(accountId);
+      return subscriptions.map(({ deviceId }) => deviceId);
+    });
+    for (const deviceId of devices) this.#accountsChanged(deviceId);
+    return true;
+  }
+
+  /** The registrar taught what mode it wants. */
+  async learnMode(accountId: AccountId, mode: Exclude<AccountRecord["registrationMode"], "auto">): Promise<void> {
+    if (this.#store.account(accountId) !== undefined) await this.#store.setLearnedMode(accountId, mode);
+  }
+
+  /** The secret is in the shard's memory before it is erased here, so that the binding can still be taken back. */
+  async #erase(accountId: AccountId): Promise<void> {
+    await this.#shards.remove(accountId);
+    await this.#store.removeAccount(accountId);
+  }
+
+  async #createAccount(
+    device: DeviceRecord,
+    fields: AccountFields,
+    secret: Secret,
+    body: SubscribeBody,
+  ): Promise<Result<Standing>> {
+    const full = this.#deviceIsFull(device);
+    if (full !== undefined) return full;
+    const accountId = Bun.randomUUIDv7() as AccountId;
+    const subscription = this.#newSubscription(device, accountId, body);
+    await this.#store.createAccount(accountId, fields, secret, subscription);
+    return this.#created(device, subscription.subscriptionId, accountId);
+  }
+
+  /** The secret has proved itself. A device that is there already changes its account; a new one takes it as it is. */
+  async #join(
+    device: DeviceRecord,
+    account: AccountRecord,
+    secret: Secret,
+    body: SubscribeBody,
+  ): Promise<Result<Standing>> {
+    const own = this.#store
+      .subscriptionsOfDevice(device.deviceId)
+      .find(({ accountId }) => accountId === account.accountId);
+    if (own === undefined) {
+      const full = this.#deviceIsFull(device) ?? this.#accountIsFull(account.accountId);
+      if (full !== undefined) return full;
+      await this.#store.updateAccount(account.accountId, fieldsOf(account), secret);
+      const subscription = this.#newSubscription(device, account.accountId, body);
+      await this.#store.createSubscription(subscription);
+      return this.#created(device, subscription.subscriptionId, account.accountId);
+    }
+    const change = patchAccount(account, body.account, this.#egress);
+    if (!change.ok) return change;
+    await this.#store.updateAccount(account.accountId, change.value.fields, secret);
+    await this.#store.setNotify(own.subscriptionId, readNotify(body.notify, own.notify));
+    await this.#store.setPresence(own.subscriptionId, body.presence ?? "background");
+    return this.#created(device, own.subscriptionId, account.accountId);
+  }
+
+  async #created(device: DeviceRecord, id: SubscriptionId, accountId: AccountId): Promise<Result<Standing>> {
+    this.#shards.changed(accountId, this.#isWanted(accountId));
+    this.#accountsChanged(device.deviceId);
+    return this.get(device, id);
+  }
+
+  async #change(
+    accountId: AccountId,
+    patch: NonNullable<SubscriptionPatchBody["account"]>,
+  ): Promise<Result<undefined>> {
+    const account = this.#store.account(accountId);
+    if (account === undefined) return { ok: false, refusal: notFound };
+    const read = patchAccount(account, patch, this.#egress);
+    if (!read.ok) return read;
+    const { fields, secret } = read.value;
+    const before = fieldsOf(account);
+    const isMoved = isProofMoved(before, fields);
+    if (secret === undefined) {
+      // Who shares an account could else lead the others' secret to a server of his own.
+      if (isMoved && this.#store.subscriptionsOfAccount(accountId).length > 1) {
+        return invalid([
+          {
+            field: "account.password",
+            detail: "is needed to change the server of an account that other devices share",
+          },
+        ]);
+      }
+      if (!isSameFields(before, fields)) await this.#write(account, fields, undefined);
+      return done(undefined);
+    }
+    // The proof is asked where the account will be: there alone can the new secret be right.
+    if (isMoved) await this.#write(account, fields, undefined);
+    const proof = await this.#prove(accountId, secret);
+    if (!proof.ok) {
+      if (isMoved) await this.#write(account, before, undefined);
+      return proof;
+    }
+    await this.#write(account, fields, secret);
+    return done(undefined);
+  }
+
+  #write(account: AccountRecord, fields: AccountFields, secret: Secret | undefined): Promise<void> {
+    return this.#turns.take(identityOf(account), async () => {
+      if (this.#store.account(account.accountId) === undefined) return;
+      await this.#store.updateAccount(account.accountId, fields, secret);
+      this.#shards.changed(account.accountId, this.#isWanted(account.accountId));
+    });
+  }
+
+  async #prove(accountId: AccountId, secret: Secret): Promise<Result<undefined>> {
+    const waitSec = this.#proofs.waitSec(accountId);
+    if (waitSec > 0) {
+      return refused(429, "tooManyProofs", {
+        detail: "too many wrong passwords for this account",
+        retryAfterSec: waitSec,
+      });
+    }
+    const { outcome, status, reason } = await this.#shards.prove(accountId, secret);
+    switch (outcome) {
+      case "accepted":
+        return done(undefined);
+      case "refused":
+        this.#proofs.take(accountId);
+        return refused(403, "credentialsRefused", {
+          detail: `the registrar refused the credentials: ${status} ${reason}`.trim(),
+          faults: [{ field: "account.password", detail: "was refused by the registrar" }],
+        });
+      case "unavailable":
+        return refused(503, "registrarUnavailable", {
+          detail: `the registrar could not be asked: ${reason}`,
+          retryAfterSec: unavailableRetrySec,
+        });
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  #newSubscription(device: DeviceRecord, accountId: AccountId, body: SubscribeBody) {
+    return {
+      subscriptionId: Bun.randomUUIDv7() as SubscriptionId,
+      accountId,
+      deviceId: device.deviceId,
+      presence: body.presence ?? "background",
+      notify: readNotify(body.notify),
+      createdAtMs: this.#clock.wallMs(),
+    } as const;
+  }
+
+  #deviceIsFull(device: DeviceRecord): ReturnType<typeof refused> | undefined {
+    const { accountsPerDevice } = this.#limits;
+    return this.#store.accountsOfDevice(device.deviceId).length < accountsPerDevice
+      ? undefined
+      : refused(409, "limitReached", { detail: `a device has at most ${accountsPerDevice} accounts` });
+  }
+
+  #accountIsFull(accountId: AccountId): ReturnType<typeof refused> | undefined {
+    const { devicesPerAccount } = this.#limits;
+    return this.#store.subscriptionsOfAccount(accountId).length < devicesPerAccount
+      ? undefined
+      : refused(409, "limitReached", { detail: `an account has at most ${devicesPerAccount} devices` });
+  }
+
+  /** To be registered: any of its phones sleeps, or the mode keeps it registered always. */
+  #isWanted(accountId: AccountId): boolean {
+    const subscriptions = this.#store.subscriptionsOfAccount(accountId);
+    const account = this.#store.account(accountId);
+    if (account === undefined || subscriptions.length === 0) return false;
+    return isContinuous(account) || subscriptions.some(({ presence }) => presence === "background");
+  }
+
+  async #standing(subscription: SubscriptionDetail): Promise<Standing> {
+    return { subscription, status: await this.#shards.status(subscription.accountId) };
+  }
+}
+
+/** The turn of an account, also of one that is about to be made. */
+function identityOf({ app, username, domain }: Pick<AccountRecord, "app" | "username" | "domain">): string {
+  return JSON.stringify([app, username, domain.toLowerCase()]);
+}
