@@ -12,9 +12,10 @@ export interface HostPort {
 const hostLengthMax = 255;
 const labelLengthMax = 63;
 
+/** Dotted decimal without leading zeros: what some read as octal, none may read differently from the egress policy. */
 export function isIpv4(text: string): boolean {
   const parts = text.split(".", 5);
-  return parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255);
+  return parts.length === 4 && parts.every((part) => /^(?:0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255);
 }
 
 /** IPv6 without brackets or zone (RFC 4291 §2.2), an embedded IPv4 address included. */

@@ -101,12 +101,12 @@ function splitUser(bytes: Uint8Array, start: number, to: number, out: UriSpan): 
   while (at < to && bytes[at] !== AT) at++;
   let hostStart = start;
   if (at < to) {
-    if (at === start) return false;
     hostStart = at + 1;
     for (let i = hostStart; i < to; i++) if (bytes[i] === AT) return false;
     let colon = start;
     while (colon < at && bytes[colon] !== COLON) colon++;
-    if (colon === start) return false;
+    // `sip:@host` is no URI either, but gateways send it for callers without a number; it reads as one without user.
+    if (colon === start && colon < at) return false;
     out.userTo = colon;
     out.passwordFrom = Math.min(colon + 1, at);
     out.passwordTo = at;

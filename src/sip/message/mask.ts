@@ -41,10 +41,29 @@ function maskCredentials(text: string): string {
 
 // Each of these is a capability: who has the value can act as its owner.
 const secretParams = /([;?&](?:line|pn-prid|pn-param)=)[^;>,?&\s]*/gi;
-const uriPassword = /(sips?:[^@\s:;<>]*:)[^@\s<>]*@/gi;
-
 function maskText(text: string): string {
-  return clean(text).replace(secretParams, "$1***").replace(uriPassword, "$1***@");
+  return maskPasswords(clean(text).replace(secretParams, "$1***"));
+}
+
+/** `sip:name:password@host` to `sip:name:***@host`. By hand: the regular expression for it takes quadratic time. */
+function maskPasswords(text: string): string {
+  let out = "";
+  let copied = 0;
+  for (const { index, 0: scheme } of text.matchAll(/sips?:/gi)) {
+    const start = index + scheme.length;
+    if (start <= copied) continue;
+    let colon = -1;
+    let at = start;
+    for (; at < text.length; at++) {
+      const char = text[at]!;
+      if (char === ":" && colon < 0) colon = at;
+      else if (char === "@" || char === " " || char === "<" || char === ">") break;
+    }
+    const masked = text[at] === "@" && colon >= 0;
+    out += masked ? `${text.slice(copied, colon + 1)}***` : text.slice(copied, at);
+    copied = at;
+  }
+  return out + text.slice(copied);
 }
 
 function clean(text: string): string {

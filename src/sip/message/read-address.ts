@@ -1,4 +1,5 @@
 import {
+  COLON,
   COMMA,
   DQUOTE,
   GREATER,
@@ -8,6 +9,7 @@ import {
   QUESTION,
   SEMICOLON,
   SP,
+  STAR,
   skipLws,
   skipQuoted,
   tokenClass,
@@ -87,12 +89,14 @@ function readUnquotedStart(bytes: Uint8Array, from: number, to: number, out: Add
   }
   out.uriFrom = from;
   out.uriTo = end;
+  let colon = end - from === 1 && bytes[from] === STAR;
   for (let i = from; i < end; i++) {
     const byte = bytes[i]!;
+    if (byte === COLON) colon = true;
     // §20.10: a URI with `?` must stand in `<>`, as with `;` and `,`, which end it here.
     if (byte <= SP || byte === 0x7f || byte === QUESTION) return -1;
   }
-  return end > from ? at : -1;
+  return colon ? at : -1;
 }
 
 function readBracketed(bytes: Uint8Array, from: number, to: number, out: Address): number {
@@ -176,7 +180,7 @@ export function addressesOf(view: SipView, id: HeaderId): AddressText[] {
 }
 
 export function isStar(bytes: Uint8Array, address: Address): boolean {
-  return address.uriTo - address.uriFrom === 1 && bytes[address.uriFrom] === 0x2a && !address.bracketed;
+  return address.uriTo - address.uriFrom === 1 && bytes[address.uriFrom] === STAR && !address.bracketed;
 }
 
 /** The tag of From or To; undefined when there is none. */

@@ -1,4 +1,4 @@
-import { latin1 } from "./chars.ts";
+import { latin1, skipLws } from "./chars.ts";
 import { Header, type HeaderId } from "./header.ts";
 import { readViaAt, Via } from "./read-via.ts";
 import { MessageKind, type SipView } from "./view.ts";
@@ -117,7 +117,10 @@ function viasOf(view: SipView, first: number, edits: Edits): { readonly replaced
   if (edits.removeTopVia !== true) return { replaced: false, keepFrom: view.lineFrom(first) };
   const valueTo = view.valueTo(first);
   const next = readViaAt(view.bytes, view.valueFrom(first), valueTo, scratchVia);
-  return { replaced: false, keepFrom: next < 0 || next >= valueTo ? view.nextLine(first) : next };
+  return {
+    replaced: false,
+    keepFrom: next < 0 || next >= valueTo ? view.nextLine(first) : skipLws(view.bytes, next, valueTo),
+  };
 }
 
 function writeViaTop(writer: MessageWriter, { pushVia, replaceVias }: Edits): void {
