@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { isIPv4, isIPv6 } from "node:net";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import {
   formatHost,
   formatHostPort,

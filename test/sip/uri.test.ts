@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { escapeUser, parseUriText, sameUri, unescapeUser, uriParam } from "../../src/sip/uri.ts";
 
 describe("URIs, RFC 3261 §19.1.1 and RFC 3966", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { defaultFrameLimits, StreamFramer } from "../../../src/sip/message/framing.ts";
 import { messageBytesMax } from "../../../src/sip/message/limits.ts";
 import { bytesOf, fieldMessages, textOf } from "./corpus.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Header, headerIdOf, headerName, type HeaderId } from "../../../src/sip/message/header.ts";
 import { headersMax, messageBytesMax } from "../../../src/sip/message/limits.ts";
 import { classifyMethod, Method, methodName, methodOf } from "../../../src/sip/message/method.ts";
