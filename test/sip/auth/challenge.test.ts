@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { type Challenge, chooseChallenge, chooseChallenges, readChallenges } from "../../../src/sip/auth/challenge.ts";
 import { challengesMax, nonceBytesMax, realmBytesMax } from "../../../src/sip/auth/limits.ts";
 import { ChallengeView, scanChallenge } from "../../../src/sip/auth/scan-challenge.ts";

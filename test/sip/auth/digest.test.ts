@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Algorithm, algorithmName, algorithmOf, type KnownAlgorithmId } from "../../../src/sip/auth/algorithm.ts";
 import { type Challenge, readChallenges } from "../../../src/sip/auth/challenge.ts";
 import { credentialsHeader, digestResponse, ha1Hex } from "../../../src/sip/auth/digest.ts";
