@@ -46,7 +46,7 @@ export function readAccount(
   const fields: AccountFields = {
     app,
     username: input.username,
-    domain: input.domain.toLowerCase(),
+    domain: plainDomain(input.domain),
     authUsername: input.authUsername,
     displayName: input.displayName,
     proxy: input.proxy,
@@ -77,7 +77,7 @@ export function patchAccount(
   if (patch.username !== undefined && patch.username !== account.username) {
     faults.push({ field: "account.username", detail: "cannot change: subscribe the other account instead" });
   }
-  if (patch.domain !== undefined && patch.domain.toLowerCase() !== account.domain.toLowerCase()) {
+  if (patch.domain !== undefined && plainDomain(patch.domain) !== account.domain) {
     faults.push({ field: "account.domain", detail: "cannot change: subscribe the other account instead" });
   }
   const fields: AccountFields = {
@@ -131,6 +131,11 @@ export function readNotify(input: NotifyInput | undefined, before: Notify = noti
     missed: input?.missed ?? before.missed,
     preview: input?.preview ?? before.preview,
   };
+}
+
+/** `SIP.Example.com.` is sip.example.com: one account, however a phone spells it. */
+function plainDomain(text: string): string {
+  return text.toLowerCase().replace(/\.$/, "");
 }
 
 function patched(before: string | undefined, patch: string | null | undefined): string | undefined {

@@ -18,7 +18,9 @@ function tooMany(retryAfterSec: number): ReturnType<typeof refused> {
 
 /** The token of `Authorization: Bearer …`; undefined when there is none. */
 export function bearerOf(request: Request): string | undefined {
-  return /^Bearer +(\S+) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const header = request.headers.get("authorization") ?? "";
+  const token = /^bearer /i.test(header) ? header.slice(7).trim() : "";
+  return token === "" ? undefined : token;
 }
 
 /** Tells who asks, and slows down who asks too often or guesses. */
