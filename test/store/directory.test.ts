@@ -1,0 +1,114 @@
+import { describe, expect, test } from "bun:test";
+import type { AccountId } from "../../src/base/ids.ts";
+import { placement } from "../../src/base/placement.ts";
+import { openDirectory } from "../../src/store/directory.ts";
+import { device, enrol, fields, folder, newAccountId, open, password, subscription } from "./fixtures.ts";
+
+describe("a shard's directory", () => {
+  test("shows each account to the one shard that owns it", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const { deviceId } = await enrol(store, "anna");
+    const work: Promise<unknown>[] = [];
+    const count = 5_000; // more than two pages a shard
+    for (let n = 1; n < count; n++) {
+      const next = newAccountId();
+      work.push(store.createAccount(next, fields(`u${n}`), password("p"), subscription(next, deviceId)));
+    }
+    await Promise.all(work);
+    const seen = new Set<AccountId>();
+    for (const shard of [0, 1, 2]) {
+      const directory = openDirectory({ dataDir: data.path, vaultKeys: store.vaultKeys, shards: 3, shard });
+      for (const { record, wanted } of directory.accounts()) {
+        expect(placement(record.accountId, 3)).toBe(shard);
+        expect(wanted).toBe(true);
+        expect(seen.has(record.accountId)).toBe(false);
+        seen.add(record.accountId);
+      }
+      directory.close();
+    }
+    expect(seen.size).toBe(count);
+    await store.close();
+  });
+
+  test("wants what has a subscription in the background, and what is continuous as long as anyone subscribes", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const wanted = async (
+      name: string,
+      mode: "auto" | "alternate" | "continuous",
+      presence: "background" | "foreground",
+    ) => {
+      const phone = device();
+      await store.putDevice(phone);
+      const accountId = newAccountId();
+      const subscribed = subscription(accountId, phone.deviceId, { presence });
+      await store.createAccount(accountId, fields(name, { registrationMode: mode }), password("p"), subscribed);
+      return { accountId, subscribed };
+    };
+    await wanted("asleep", "auto", "background");
+    const both = await wanted("oneOfTwo", "alternate", "foreground");
+    const second = device();
+    await store.putDevice(second);
+    await store.createSubscription(subscription(both.accountId, second.deviceId));
+    await wanted("awake", "alternate", "foreground");
+    await wanted("always", "continuous", "foreground");
+    const learned = await wanted("learned", "auto", "foreground");
+    await store.setLearnedMode(learned.accountId, "continuous");
+    const other = await wanted("learnedOther", "auto", "foreground");
+    await store.setLearnedMode(other.accountId, "singleDevice");
+    const orphan = await wanted("orphan", "continuous", "background");
+    await store.removeSubscription(orphan.subscribed.subscriptionId);
+
+    const directory = openDirectory({ dataDir: data.path, vaultKeys: store.vaultKeys, shards: 1, shard: 0 });
+    const list = Object.fromEntries([...directory.accounts()].map((one) => [one.record.username, one.wanted]));
+    expect(list).toEqual({
+      asleep: true,
+      oneOfTwo: true,
+      awake: false,
+      always: true,
+      learned: true,
+      learnedOther: false,
+      orphan: false,
+    });
+    directory.close();
+    await store.close();
+  });
+
+  test("reads accounts, secrets and subscriptions as they are now", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const { accountId, account, deviceId, subscriptionId } = await enrol(store, "anna");
+    const directory = openDirectory({ dataDir: data.path, vaultKeys: store.vaultKeys, shards: 4, shard: 0 });
+    expect(directory.account(accountId)).toEqual(account);
+    expect(directory.secret(accountId)).toEqual(password("pw-anna"));
+    expect(directory.subscriptions(accountId)).toMatchObject([{ subscriptionId, deviceId, wakeable: true }]);
+    const ha1 = { kind: "ha1", entries: [{ realm: "r", algorithm: "MD5", hash: "00" }] } as const;
+    await store.updateAccount(accountId, fields("anna", { displayName: "A" }), ha1);
+    await store.patchDevice(deviceId, { tokenState: "dead" });
+    expect(directory.account(accountId)?.displayName).toBe("A");
+    expect(directory.secret(accountId)).toEqual(ha1);
+    expect(directory.subscriptions(accountId)).toMatchObject([{ wakeable: false }]);
+    await store.removeAccount(accountId);
+    expect(directory.account(accountId)).toBeUndefined();
+    expect(directory.secret(accountId)).toBeUndefined();
+    expect(directory.subscriptions(accountId)).toEqual([]);
+    expect(directory.secret("nobody" as AccountId)).toBeUndefined();
+    directory.close();
+    await store.close();
+  });
+
+  test("an unfinished reading of all accounts does not keep an erasure waiting", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const { accountId } = await enrol(store, "anna");
+    await enrol(store, "bob");
+    const directory = openDirectory({ dataDir: data.path, vaultKeys: store.vaultKeys, shards: 1, shard: 0 });
+    const reading = directory.accounts()[Symbol.iterator]();
+    reading.next();
+    await store.removeAccount(accountId);
+    reading.next();
+    directory.close();
+    await store.close();
+  });
+});
