@@ -63,6 +63,11 @@ export class StreamFramer {
     return this.#heldLength;
   }
 
+  /** Whether the head of the unfinished message is whole: what a time limit for heads asks. */
+  get headEnded(): boolean {
+    return this.#messageLength >= 0;
+  }
+
   /** Call it after sending a ping: the next single CR LF is its pong, even when another follows. */
   expectPong(): void {
     this.#pongsDue++;
