@@ -1,0 +1,36 @@
+/** HOT. Numbers as RFC 4648 base32 digits in lower case, highest first: what line tokens and branches are written in. */
+
+const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+const digitOf = new Uint8Array(32);
+/** Value plus one; 0 for a byte that is no digit. */
+const valueOf = new Uint8Array(256);
+for (let value = 0; value < 32; value++) {
+  digitOf[value] = alphabet.charCodeAt(value);
+  valueOf[alphabet.charCodeAt(value)] = value + 1;
+}
+
+/** Digits a 32-bit word takes. */
+export const wordDigits = 7;
+/** Digits a row number takes: 20 bits. */
+export const rowDigits = 4;
+
+/** Writes the low `digits * 5` bits of an unsigned 32-bit `value` at bytes[at …). Returns the offset behind. */
+export function writeBase32(bytes: Uint8Array, at: number, value: number, digits: number): number {
+  let rest = value;
+  for (let i = at + digits - 1; i >= at; i--) {
+    bytes[i] = digitOf[rest & 31]!;
+    rest >>>= 5;
+  }
+  return at + digits;
+}
+
+/** The unsigned number that `digits` digits at bytes[at …) spell; -1 when one is no digit or it is over 32 bits. */
+export function readBase32(bytes: Uint8Array, at: number, digits: number): number {
+  let value = 0;
+  for (let i = at; i < at + digits; i++) {
+    const digit = valueOf[bytes[i] ?? 0]!;
+    if (digit === 0) return -1;
+    value = value * 32 + digit - 1;
+  }
+  return value <= 0xffffffff ? value : -1;
+}

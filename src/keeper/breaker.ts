@@ -1,0 +1,77 @@
+/** Refusals within the watch that open the breaker, when they are also most of the verdicts on new attempts. */
+const refusalsToOpen = 20;
+const watchMs = 60_000;
+const openMinMs = 300_000;
+const openMaxMs = 3_600_000;
+const trialEveryMs = 30_000;
+
+export type BreakerState = "closed" | "open" | "halfOpen";
+
+/**
+ * Guards our standing with a registrar: when it refuses many accounts at once, something is wrong with us and not with them, and each
+ * further refusal brings a ban nearer. Open, it holds back new attempts; refreshes of bindings that work are never its business. Pure.
+ */
+export class Breaker {
+  #refused = 0;
+  #accepted = 0;
+  #sinceMs = 0;
+  #openUntilMs = 0;
+  #openForMs = openMinMs;
+  #trialAtMs = 0;
+  #isOpen = false;
+
+  state(nowMs: number): BreakerState {
+    if (!this.#isOpen) return "closed";
+    return nowMs < this.#openUntilMs ? "open" : "halfOpen";
+  }
+
+  /** When the next new attempt is let through; 0 when nothing holds it. */
+  nextTrialMs(nowMs: number): number {
+    if (!this.#isOpen) return 0;
+    return Math.max(this.#openUntilMs, this.#trialAtMs, nowMs);
+  }
+
+  /** Whether a new attempt may begin; when half open, one now and then. Call only when it will begin. */
+  allows(nowMs: number): boolean {
+    if (!this.#isOpen) return true;
+    if (nowMs < this.#openUntilMs || nowMs < this.#trialAtMs) return false;
+    this.#trialAtMs = nowMs + trialEveryMs;
+    return true;
+  }
+
+  /** A new attempt came to a good end. */
+  accepted(nowMs: number): void {
+    this.#roll(nowMs);
+    this.#accepted++;
+    this.#openForMs = openMinMs;
+    this.#isOpen = false;
+  }
+
+  /** An account was refused; returns true when this opens the breaker. */
+  refused(nowMs: number): boolean {
+    this.#roll(nowMs);
+    this.#refused++;
+    if (this.#isOpen) {
+      if (nowMs < this.#openUntilMs) return false;
+      this.#openForMs = Math.min(this.#openForMs * 2, openMaxMs);
+      this.#openUntilMs = nowMs + this.#openForMs;
+      return false;
+    }
+    if (this.#refused < refusalsToOpen || this.#refused <= this.#accepted) return false;
+    this.#isOpen = true;
+    this.#openUntilMs = nowMs + this.#openForMs;
+    return true;
+  }
+
+  /** An operator says that the cause is gone. */
+  close(): void {
+    this.#isOpen = false;
+    this.#refused = this.#accepted = 0;
+  }
+
+  #roll(nowMs: number): void {
+    if (nowMs - this.#sinceMs <= watchMs) return;
+    this.#sinceMs = nowMs;
+    this.#refused = this.#accepted = 0;
+  }
+}

@@ -1,0 +1,585 @@
+import { createHash } from "node:crypto";
+import type { RegistrationIndex } from "../base/ids.ts";
+import type { Directory, Secret } from "../base/records.ts";
+import { Algorithm, algorithmName, algorithmOf, type KnownAlgorithmId, hexChars } from "../sip/auth/algorithm.ts";
+import { type NonceRange } from "../sip/auth/authentication-info.ts";
+import { type Challenge, chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
+import { credentialsHeader, digestResponse, ha1Hex } from "../sip/auth/digest.ts";
+import { DigestWriter, writeHex8 } from "../sip/auth/digest-writer.ts";
+import { ChallengeView, scanChallenge } from "../sip/auth/scan-challenge.ts";
+import { equalBytes, latin1 } from "../sip/message/chars.ts";
+import { Header } from "../sip/message/header.ts";
+import type { SipView } from "../sip/message/view.ts";
+import type { Arena } from "./arena.ts";
+import { Flag, type Columns } from "./columns.ts";
+import type { Profile } from "./profile.ts";
+import type { RandomPool } from "./random-pool.ts";
+import type { Realms } from "./realms.ts";
+import { ChainFlag, keptBytesMax, KeptFlag, type VolatileRows } from "./volatile-rows.ts";
+
+/** What became of a challenge. */
+export const ChallengeOutcome = {
+  /** Credentials are kept: send the request again. */
+  answered: 0,
+  /** They were computed for a nonce of this chain, and refused: the password is wrong. */
+  rejected: 1,
+  /** The server says that the nonce was stale, twice in a row: a loop. */
+  staleAgain: 2,
+  /** Nothing offered may be answered: Basic, unknown, or weaker than what this account has used. */
+  unanswerable: 3,
+  /** There is no secret for what is asked. */
+  noSecret: 4,
+} as const;
+export type ChallengeOutcomeId = (typeof ChallengeOutcome)[keyof typeof ChallengeOutcome];
+
+/** A credential that does not fit the columns: -sess, auth-int, a long nonce, or one of several realms. */
+interface KeptAnswer {
+  readonly challenge: Challenge;
+  readonly ha1: string;
+  readonly cnonce: string;
+  nonceCount: number;
+  nonce: string;
+}
+
+export interface Proof {
+  readonly username: string;
+  readonly secret: Secret;
+}
+
+const encoder = new TextEncoder();
+const text = (value: string): Uint8Array => encoder.encode(value);
+const authorizationUser = text(`Authorization: Digest username="`);
+const proxyUser = text(`Proxy-Authorization: Digest username="`);
+const untilRealm = text(`", realm="`);
+const untilNonce = text(`", nonce="`);
+const untilUri = text(`", uri="`);
+const untilResponse = text(`", response="`);
+const afterResponse = text(`"`);
+const algorithms = ["", ", algorithm=MD5", ", algorithm=SHA-256", ", algorithm=SHA-512-256"].map(text);
+const untilCnonce = text(`, cnonce="`);
+const untilCount = text(`", qop=auth, nc=`);
+const untilOpaque = text(`, opaque="`);
+const endOpaque = text(`"`);
+
+const scanned = new ChallengeView();
+const best = new ChallengeView();
+const cnonceBytes = new Uint8Array(8);
+
+/**
+ * What proves the accounts of a shard: HA1 and nonce in memory, loaded from the directory when a challenge asks, never before. Answers
+ * only Digest, the strongest algorithm offered and none weaker than one used before (RFC 8760), for REGISTER to the account's own registrar.
+ */
+export class Credentials {
+  readonly #columns: Columns;
+  readonly #volatile: VolatileRows;
+  readonly #arena: Arena;
+  readonly #realms: Realms;
+  readonly #directory: Directory;
+  readonly #pool: RandomPool;
+  readonly #digest = new DigestWriter();
+  readonly #outside = new Map<RegistrationIndex, KeptAnswer[]>();
+  /** Secrets of accounts that are being removed: the directory has them no longer. */
+  readonly #held = new Map<RegistrationIndex, Proof>();
+  readonly #realmTags = new Map<string, readonly [number, number]>();
+
+  constructor(options: {
+    readonly columns: Columns;
+    readonly volatile: VolatileRows;
+    readonly arena: Arena;
+    readonly realms: Realms;
+    readonly directory: Directory;
+    readonly pool: RandomPool;
+  }) {
+    this.#columns = options.columns;
+    this.#volatile = options.volatile;
+    this.#arena = options.arena;
+    this.#realms = options.realms;
+    this.#directory = options.directory;
+    this.#pool = options.pool;
+  }
+
+  /** HOT. Whether the next REGISTER of the row can carry credentials at once. A server whose nonces serve once is not bothered. */
+  isReady(row: RegistrationIndex): boolean {
+    const volatile = this.#volatile;
+    if (volatile.kept(row, KeptFlag.outside)) return this.#outside.has(row);
+    return (
+      volatile.nonceLength(row) > 0 && volatile.kept(row, KeptFlag.ha1) && !volatile.kept(row, KeptFlag.staleTwice)
+    );
+  }
+
+  /** HOT. The next request counts as one more use of the kept nonce. */
+  use(row: RegistrationIndex): void {
+    if (this.#volatile.kept(row, KeptFlag.outside)) {
+      for (const answer of this.#outside.get(row) ?? []) answer.nonceCount++;
+    } else this.#volatile.setNonceCount(row, this.#volatile.nonceCount(row) + 1);
+  }
+
+  /** HOT. Writes the credential lines of the request in hand at out[at, …); returns the offset behind. The same columns give the same bytes. */
+  write(row: RegistrationIndex, profile: Profile, out: Uint8Array, at: number): number {
+    const volatile = this.#volatile;
+    if (volatile.kept(row, KeptFlag.outside)) return this.#writeOutside(row, profile, out, at);
+    const algorithm = volatile.keptAlgorithm(row) as KnownAlgorithmId;
+    const nonceAt = volatile.nonceAt(row);
+    const nonceTo = nonceAt + volatile.nonceLength(row);
+    const realm = this.#realms.get(volatile.realm(row))!;
+    let to = put(out, at, volatile.kept(row, KeptFlag.proxy) ? proxyUser : authorizationUser);
+    to = this.#writeUsername(row, out, to);
+    to = put(out, to, untilRealm);
+    to = put(out, to, realm.bytes);
+    to = put(out, to, untilNonce);
+    to = copy(out, to, volatile.bytes, nonceAt, nonceTo);
+    to = put(out, to, untilUri);
+    to = put(out, to, profile.uriBytes);
+    to = put(out, to, untilResponse);
+    const digest = this.#digest;
+    digest.ha1Raw(algorithm, volatile.bytes, volatile.ha1At(row));
+    digest.nonce(volatile.bytes, nonceAt, nonceTo);
+    const qop = volatile.kept(row, KeptFlag.qopAuth);
+    if (qop) {
+      writeHex8(volatile.cnonce(row), cnonceBytes, 0);
+      digest.auth(volatile.nonceCount(row), cnonceBytes, 0, 8);
+    }
+    to = digest.write(profile.ha2(algorithm), 0, out, to);
+    to = put(out, to, afterResponse);
+    if (volatile.kept(row, KeptFlag.algorithmGiven)) to = put(out, to, algorithms[algorithm]!);
+    if (qop) {
+      to = put(out, to, untilCnonce);
+      to = copy(out, to, cnonceBytes, 0, 8);
+      to = put(out, to, untilCount);
+      to = writeHex8(volatile.nonceCount(row), out, to);
+    }
+    if (volatile.kept(row, KeptFlag.opaque)) {
+      to = put(out, to, untilOpaque);
+      to = copy(out, to, volatile.bytes, nonceTo, nonceTo + volatile.opaqueLength(row));
+      to = put(out, to, endOpaque);
+    }
+    out[to] = 0x0d;
+    out[to + 1] = 0x0a;
+    return to + 2;
+  }
+
+  /**
+   * HOT. Takes the challenge of a 401 or 407 to the row's REGISTER. On `answered` the credentials for the next one are kept; otherwise
+   * what was kept is as before.
+   */
+  challenged(row: RegistrationIndex, view: SipView): ChallengeOutcomeId {
+    if (this.#volatile.kept(row, KeptFlag.outside) || !this.#readSimple(row, view))
+      return this.#challengedOutside(row, view);
+    const volatile = this.#volatile;
+    const sameRealm =
+      volatile.kept(row, KeptFlag.proxy) === this.#bestIsProxy &&
+      this.#realms.is(volatile.realm(row), view.bytes, best.realmFrom, best.realmTo);
+    if (volatile.chain(row, ChainFlag.credentials)) {
+      // A second realm while credentials for a first are in use: both are needed from now on.
+      if (!sameRealm) return this.#challengedOutside(row, view);
+      const outcome = this.#excuse(row, best.stale);
+      if (outcome !== ChallengeOutcome.answered) return outcome;
+    }
+    if (!sameRealm || !volatile.kept(row, KeptFlag.ha1) || volatile.keptAlgorithm(row) !== best.algorithm) {
+      const ha1 = this.#ha1(row, latin1(view.bytes, best.realmFrom, best.realmTo), best.algorithm as KnownAlgorithmId);
+      // Perhaps there is a hash for another of the challenges.
+      if (ha1 === undefined) return this.#challengedOutside(row, view);
+      if (!this.#keepRealm(row, latin1(view.bytes, best.realmFrom, best.realmTo))) return ChallengeOutcome.unanswerable;
+      this.#keepHa1(row, best.algorithm as KnownAlgorithmId, ha1);
+    }
+    const nonceLength = best.nonceTo - best.nonceFrom;
+    const opaqueLength = best.opaqueTo - best.opaqueFrom;
+    volatile.setKept(row, best.algorithm, nonceLength, opaqueLength);
+    const at = volatile.nonceAt(row);
+    copy(volatile.bytes, at, view.bytes, best.nonceFrom, best.nonceTo);
+    copy(volatile.bytes, at + nonceLength, view.bytes, best.opaqueFrom, best.opaqueTo);
+    volatile.setKeptFlag(row, KeptFlag.opaque, best.hasOpaque);
+    volatile.setKeptFlag(row, KeptFlag.proxy, this.#bestIsProxy);
+    volatile.setKeptFlag(row, KeptFlag.qopAuth, best.hasQop);
+    volatile.setKeptFlag(row, KeptFlag.algorithmGiven, best.hasAlgorithm);
+    volatile.setNonceCount(row, 0);
+    volatile.setCnonce(row, this.#pool.word());
+    volatile.setChain(row, ChainFlag.fresh, true);
+    return ChallengeOutcome.answered;
+  }
+
+  /** The server took the credentials of the request in hand: remembers what it took them for. Returns true when the realm is another than it was. */
+  accepted(row: RegistrationIndex): boolean {
+    const volatile = this.#volatile;
+    if (!volatile.chain(row, ChainFlag.credentials)) return false;
+    if (volatile.kept(row, KeptFlag.outside)) {
+      const answers = this.#outside.get(row) ?? [];
+      const own = answers.find((answer) => !answer.challenge.proxy) ?? answers[0];
+      if (own === undefined) return false;
+      this.#raiseFloor(row, Math.min(...answers.map((answer) => algorithmOf(answer.challenge.algorithm))));
+      return this.#pinRealm(row, own.challenge.realm);
+    }
+    this.#raiseFloor(row, volatile.keptAlgorithm(row));
+    if (!volatile.chain(row, ChainFlag.fresh)) {
+      volatile.setKeptFlag(row, KeptFlag.staleOnce, false);
+    }
+    return this.#pinRealm(row, this.#realms.get(volatile.realm(row))!.text);
+  }
+
+  /** HOT. A nonce for the next request (RFC 7616 §3.5, nextnonce), in place of the kept one. */
+  nextNonce(row: RegistrationIndex, bytes: Uint8Array, range: NonceRange): void {
+    const volatile = this.#volatile;
+    if (volatile.kept(row, KeptFlag.outside)) {
+      const only = this.#outside.get(row);
+      if (only?.length !== 1) return;
+      only[0]!.nonce = latin1(bytes, range.from, range.to);
+      only[0]!.nonceCount = 0;
+      return;
+    }
+    const length = range.to - range.from;
+    const opaqueLength = volatile.opaqueLength(row);
+    if (length + opaqueLength > keptBytesMax) return;
+    const at = volatile.nonceAt(row);
+    volatile.bytes.copyWithin(
+      at + length,
+      at + volatile.nonceLength(row),
+      at + volatile.nonceLength(row) + opaqueLength,
+    );
+    copy(volatile.bytes, at, bytes, range.from, range.to);
+    volatile.setKept(row, volatile.keptAlgorithm(row), length, opaqueLength);
+    volatile.setNonceCount(row, 0);
+  }
+
+  /** The kept nonce is no longer good for anything; the secret stays. */
+  forgetNonce(row: RegistrationIndex): void {
+    this.#outside.delete(row);
+    this.#volatile.setKeptFlag(row, KeptFlag.outside, false);
+    this.#volatile.setKept(row, this.#volatile.keptAlgorithm(row), 0, 0);
+  }
+
+  /** Forgets everything about the row but, when asked, its pinned algorithm and realm. */
+  forget(row: RegistrationIndex): void {
+    this.#realms.release(this.#volatile.realm(row));
+    this.#outside.delete(row);
+    this.#held.delete(row);
+    this.#volatile.wipeSecrets(row);
+  }
+
+  /** Takes what proves the account into memory: the directory is about to lose it. */
+  hold(row: RegistrationIndex, proof: Proof): void {
+    this.#held.set(row, proof);
+  }
+
+  /** Moves what is held of a row to another one, for a farewell. */
+  move(from: RegistrationIndex, to: RegistrationIndex): void {
+    const outside = this.#outside.get(from);
+    if (outside !== undefined) this.#outside.set(to, outside);
+    this.#outside.delete(from);
+    const held = this.#held.get(from);
+    if (held !== undefined) this.#held.set(to, held);
+    this.#held.delete(from);
+  }
+
+  /** Whether the secret in the directory still is the one whose HA1 is kept; undefined when none is kept. */
+  isUnchanged(row: RegistrationIndex): boolean | undefined {
+    const volatile = this.#volatile;
+    const realm = this.#realms.get(volatile.realm(row));
+    if (realm === undefined || !volatile.kept(row, KeptFlag.ha1)) return undefined;
+    const algorithm = volatile.keptAlgorithm(row) as KnownAlgorithmId;
+    const ha1 = this.#ha1(row, realm.text, algorithm);
+    if (ha1 === undefined) return false;
+    const at = volatile.ha1At(row);
+    const kept = Buffer.from(volatile.bytes.buffer, at, hexChars(algorithm) / 2).toString("hex");
+    return kept === ha1;
+  }
+
+  /**
+   * The line that answers a challenge to another request that we originated for the account, or undefined: only in the realm that the account proved
+   * itself in at its registrar, and with no weaker algorithm (facts of SIP digest leaks: ES2021-05, CVE-2021-41158).
+   */
+  authorize(row: RegistrationIndex, view: SipView, method: string, uri: string): string | undefined {
+    const floor = this.#columns.algorithmFloor(row);
+    const chosen = chooseChallenges(readChallenges(view), {
+      accepts: (challenge) => algorithmOf(challenge.algorithm) >= floor && this.#isPinnedRealm(row, challenge.realm),
+    });
+    const challenge = chosen.find((one) => this.#ha1For(row, one) !== undefined);
+    if (challenge === undefined) return undefined;
+    const proof = this.#proof(row);
+    const ha1 = this.#ha1For(row, challenge);
+    if (proof === undefined || ha1 === undefined) return undefined;
+    const cnonce = this.#cnonceText();
+    const value = digestResponse({ challenge, username: proof.username, ha1, method, uri, cnonce, nonceCount: 1 });
+    return `${credentialsHeader(challenge)}: ${value}`;
+  }
+
+  // ---- challenges in the columns
+
+  #bestIsProxy = false;
+
+  /**
+   * Finds the one challenge to answer, when it fits the columns: one realm, one kind of challenge, no -sess, qop auth or none. Leaves it in
+   * `best`.
+   */
+  #readSimple(row: RegistrationIndex, view: SipView): boolean {
+    const { bytes } = view;
+    const floor = Math.max(this.#columns.algorithmFloor(row), Algorithm.md5);
+    let found = false;
+    for (let i = 0; i < view.headerCount; i++) {
+      const id = view.id(i);
+      if (id !== Header.wwwAuthenticate && id !== Header.proxyAuthenticate) continue;
+      const isProxy = id === Header.proxyAuthenticate;
+      const to = view.valueTo(i);
+      for (
+        let at = scanChallenge(bytes, view.valueFrom(i), to, scanned);
+        at >= 0;
+        at = scanChallenge(bytes, at, to, scanned)
+      ) {
+        if (!scanned.usable || scanned.algorithm < floor) continue;
+        if (!found) {
+          copyChallenge(scanned, best);
+          this.#bestIsProxy = isProxy;
+          found = true;
+          continue;
+        }
+        const sameRealm =
+          isProxy === this.#bestIsProxy &&
+          equalBytes(bytes, scanned.realmFrom, scanned.realmTo, bytes, best.realmFrom, best.realmTo);
+        if (!sameRealm) return false;
+        // Of equals the topmost (RFC 8760 §2.4); -sess ranks behind its plain form.
+        const stronger =
+          scanned.algorithm > best.algorithm || (scanned.algorithm === best.algorithm && best.sess && !scanned.sess);
+        if (stronger) copyChallenge(scanned, best);
+      }
+    }
+    if (!found || best.sess || (best.hasQop && !best.qopAuth)) return false;
+    return best.nonceTo - best.nonceFrom + best.opaqueTo - best.opaqueFrom <= keptBytesMax;
+  }
+
+  /** The request carried credentials and was challenged all the same. */
+  #excuse(row: RegistrationIndex, stale: boolean): ChallengeOutcomeId {
+    const volatile = this.#volatile;
+    if (!volatile.chain(row, ChainFlag.fresh)) {
+      // A kept nonce ran out; some servers do not say stale (Kamailio). Learn those whose nonces serve once.
+      if (volatile.kept(row, KeptFlag.staleOnce)) volatile.setKeptFlag(row, KeptFlag.staleTwice, true);
+      volatile.setKeptFlag(row, KeptFlag.staleOnce, true);
+      return ChallengeOutcome.answered;
+    }
+    if (!stale) return ChallengeOutcome.rejected;
+    if (volatile.chain(row, ChainFlag.stale)) return ChallengeOutcome.staleAgain;
+    volatile.setChain(row, ChainFlag.stale, true);
+    return ChallengeOutcome.answered;
+  }
+
+  #keepRealm(row: RegistrationIndex, realm: string): boolean {
+    const id = this.#realms.acquire(realm);
+    if (id === 0) return false;
+    this.#realms.release(this.#volatile.realm(row));
+    this.#volatile.setRealm(row, id);
+    return true;
+  }
+
+  #keepHa1(row: RegistrationIndex, algorithm: KnownAlgorithmId, hex: string): void {
+    const at = this.#volatile.ha1At(row);
+    for (let n = 0; n < hexChars(algorithm) / 2; n++) {
+      this.#volatile.bytes[at + n] = Number.parseInt(hex.slice(n * 2, n * 2 + 2), 16);
+    }
+    this.#volatile.setKeptFlag(row, KeptFlag.ha1, true);
+  }
+
+  #writeUsername(row: RegistrationIndex, out: Uint8Array, at: number): number {
+    const arena = this.#arena;
+    const user = this.#volatile.entry(row);
+    const userFrom = arena.partAt(user);
+    const digestUser = userFrom + arena.lengthAt(user);
+    const length = arena.lengthAt(digestUser);
+    if (length === 0) return copy(out, at, arena.bytes, userFrom, digestUser);
+    const from = arena.partAt(digestUser);
+    return copy(out, at, arena.bytes, from, from + length);
+  }
+
+  // ---- challenges outside the columns
+
+  #challengedOutside(row: RegistrationIndex, view: SipView): ChallengeOutcomeId {
+    const volatile = this.#volatile;
+    const floor = this.#columns.algorithmFloor(row);
+    const offered = chooseChallenges(readChallenges(view), {
+      pinned: floor === 0 ? undefined : algorithmName(floor as KnownAlgorithmId),
+    });
+    if (offered.length === 0) return ChallengeOutcome.unanswerable;
+    const chosen = chooseChallenges(offered, { accepts: (challenge) => this.#ha1For(row, challenge) !== undefined });
+    // A hash may be there for a weaker one of the same realm only.
+    const answerable =
+      chosen.length > 0
+        ? chosen
+        : chooseChallenges(readChallenges(view), {
+            pinned: floor === 0 ? undefined : algorithmName(floor as KnownAlgorithmId),
+            accepts: (challenge) => this.#ha1For(row, challenge) !== undefined,
+          });
+    if (answerable.length === 0) return ChallengeOutcome.noSecret;
+    const used = volatile.chain(row, ChainFlag.credentials) ? this.#liftKept(row) : [];
+    const repeated = answerable.filter((challenge) => used.some((answer) => isSameRealm(answer.challenge, challenge)));
+    if (repeated.length > 0) {
+      const outcome = this.#excuse(
+        row,
+        repeated.every((challenge) => challenge.stale),
+      );
+      if (outcome !== ChallengeOutcome.answered) return outcome;
+    }
+    const kept = used.filter((answer) => !answerable.some((challenge) => isSameRealm(answer.challenge, challenge)));
+    for (const challenge of answerable) {
+      kept.push({
+        challenge,
+        ha1: this.#ha1For(row, challenge)!,
+        cnonce: this.#cnonceText(),
+        nonce: challenge.nonce,
+        nonceCount: 0,
+      });
+    }
+    this.#outside.set(row, kept);
+    volatile.setKeptFlag(row, KeptFlag.outside, true);
+    volatile.setChain(row, ChainFlag.fresh, true);
+    return ChallengeOutcome.answered;
+  }
+
+  /** The credentials in use as objects, whether they stood in the columns or outside. */
+  #liftKept(row: RegistrationIndex): KeptAnswer[] {
+    const volatile = this.#volatile;
+    if (volatile.kept(row, KeptFlag.outside)) return this.#outside.get(row) ?? [];
+    const realm = this.#realms.get(volatile.realm(row));
+    if (realm === undefined || volatile.nonceLength(row) === 0) return [];
+    const algorithm = volatile.keptAlgorithm(row) as KnownAlgorithmId;
+    const at = volatile.nonceAt(row);
+    const nonceTo = at + volatile.nonceLength(row);
+    const nonce = latin1(volatile.bytes, at, nonceTo);
+    const challenge: Challenge = {
+      proxy: volatile.kept(row, KeptFlag.proxy),
+      scheme: "Digest",
+      realm: realm.text,
+      nonce,
+      opaque: volatile.kept(row, KeptFlag.opaque)
+        ? latin1(volatile.bytes, nonceTo, nonceTo + volatile.opaqueLength(row))
+        : undefined,
+      algorithm: algorithmName(algorithm),
+      algorithmGiven: volatile.kept(row, KeptFlag.algorithmGiven),
+      qop: volatile.kept(row, KeptFlag.qopAuth) ? ["auth"] : [],
+      stale: false,
+      domain: undefined,
+      usable: true,
+    };
+    const ha1At = volatile.ha1At(row);
+    const ha1 = Buffer.from(volatile.bytes.buffer, ha1At, hexChars(algorithm) / 2).toString("hex");
+    writeHex8(volatile.cnonce(row), cnonceBytes, 0);
+    return [{ challenge, ha1, cnonce: latin1(cnonceBytes, 0, 8), nonce, nonceCount: volatile.nonceCount(row) }];
+  }
+
+  #writeOutside(row: RegistrationIndex, profile: Profile, out: Uint8Array, at: number): number {
+    const proof = this.#proof(row);
+    let to = at;
+    for (const { challenge, ha1, cnonce, nonce, nonceCount } of this.#outside.get(row) ?? []) {
+      const value = digestResponse({
+        challenge: { ...challenge, nonce },
+        username: proof?.username ?? "",
+        ha1,
+        method: "REGISTER",
+        uri: profile.requestUri,
+        cnonce,
+        nonceCount,
+        body: new Uint8Array(0),
+      });
+      const line = `${credentialsHeader(challenge)}: ${value}\r\n`;
+      for (let n = 0; n < line.length; n++) out[to++] = line.charCodeAt(n);
+    }
+    return to;
+  }
+
+  // ---- secrets
+
+  #proof(row: RegistrationIndex): Proof | undefined {
+    const held = this.#held.get(row);
+    if (held !== undefined) return held;
+    const accountId = this.#columns.accountId(row);
+    const record = this.#directory.account(accountId);
+    const secret = this.#directory.secret(accountId);
+    if (record === undefined || secret === undefined) return undefined;
+    return { username: record.authUsername ?? record.username, secret };
+  }
+
+  #ha1For(row: RegistrationIndex, challenge: Challenge): string | undefined {
+    const algorithm = algorithmOf(challenge.algorithm);
+    return algorithm === Algorithm.unknown ? undefined : this.#ha1(row, challenge.realm, algorithm);
+  }
+
+  #ha1(row: RegistrationIndex, realm: string, algorithm: KnownAlgorithmId): string | undefined {
+    const proof = this.#proof(row);
+    return proof === undefined ? undefined : ha1Of(proof, realm, algorithm);
+  }
+
+  // ---- what was learned
+
+  #raiseFloor(row: RegistrationIndex, algorithm: number): void {
+    if (algorithm > this.#columns.algorithmFloor(row)) this.#columns.setAlgorithmFloor(row, algorithm);
+  }
+
+  #pinRealm(row: RegistrationIndex, realm: string): boolean {
+    const [first, second] = this.#realmTag(realm);
+    const columns = this.#columns;
+    const known = columns.is(row, Flag.realmKnown);
+    if (known && columns.realmWord(row, 0) === first && columns.realmWord(row, 1) === second) return false;
+    columns.setRealm(row, first, second);
+    return known;
+  }
+
+  #isPinnedRealm(row: RegistrationIndex, realm: string): boolean {
+    const [first, second] = this.#realmTag(realm);
+    const columns = this.#columns;
+    return (
+      columns.is(row, Flag.realmKnown) && columns.realmWord(row, 0) === first && columns.realmWord(row, 1) === second
+    );
+  }
+
+  /** A realm stands in the mapped file as 64 bits of its hash, which nobody can aim at. */
+  #realmTag(realm: string): readonly [number, number] {
+    let tag = this.#realmTags.get(realm);
+    if (tag === undefined) {
+      const hash = createHash("sha256").update(realm, "latin1").digest();
+      tag = [hash.readUInt32LE(0), hash.readUInt32LE(4)];
+      if (this.#realmTags.size >= 256) this.#realmTags.clear();
+      this.#realmTags.set(realm, tag);
+    }
+    return tag;
+  }
+
+  #cnonceText(): string {
+    writeHex8(this.#pool.word(), cnonceBytes, 0);
+    return latin1(cnonceBytes, 0, 8);
+  }
+}
+
+/** HA1 in hex for this realm and algorithm; undefined when the account has only hashes, and none for it. */
+export function ha1Of(proof: Proof, realm: string, algorithm: KnownAlgorithmId): string | undefined {
+  if (proof.secret.kind === "password")
+    return ha1Hex(algorithmName(algorithm), proof.username, realm, proof.secret.password);
+  const entry = proof.secret.entries.find((one) => one.realm === realm && algorithmOf(one.algorithm) === algorithm);
+  return entry?.hash.toLowerCase();
+}
+
+function isSameRealm(a: Challenge, b: Challenge): boolean {
+  return a.realm === b.realm && a.proxy === b.proxy;
+}
+
+function copyChallenge(from: ChallengeView, to: ChallengeView): void {
+  to.realmFrom = from.realmFrom;
+  to.realmTo = from.realmTo;
+  to.nonceFrom = from.nonceFrom;
+  to.nonceTo = from.nonceTo;
+  to.hasOpaque = from.hasOpaque;
+  to.opaqueFrom = from.opaqueFrom;
+  to.opaqueTo = from.opaqueTo;
+  to.hasAlgorithm = from.hasAlgorithm;
+  to.algorithm = from.algorithm;
+  to.sess = from.sess;
+  to.hasQop = from.hasQop;
+  to.qopAuth = from.qopAuth;
+  to.stale = from.stale;
+}
+
+function put(out: Uint8Array, at: number, part: Uint8Array): number {
+  for (let n = 0; n < part.length; n++) out[at + n] = part[n]!;
+  return at + part.length;
+}
+
+function copy(out: Uint8Array, at: number, from: Uint8Array, start: number, end: number): number {
+  let to = at;
+  for (let n = start; n < end; n++) out[to++] = from[n]!;
+  return to;
+}
