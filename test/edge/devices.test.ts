@@ -72,7 +72,10 @@ describe("enrolment", () => {
 
   test("a provider that the app has not set up is refused", async () => {
     await using bench = await EdgeBench.open({ apps: [app({ fcm: undefined })] });
-    const answer = await bench.call("POST", "/v1/devices", appKey, { app: appId, push: { provider: "fcm", token: "t" } });
+    const answer = await bench.call("POST", "/v1/devices", appKey, {
+      app: appId,
+      push: { provider: "fcm", token: "t" },
+    });
     expect([answer.status, faultFields(answer)]).toEqual([422, ["push.provider"]]);
   });
 
@@ -106,7 +109,9 @@ describe("device", () => {
     const phone = await bench.phone({ provider: "fcm", token: "old" });
     await bench.store.patchDevice(phone.deviceId as DeviceId, { tokenState: "dead" });
     expect((await bench.call("GET", "/v1/devices/me", phone.token)).body).toMatchObject({ push: { state: "dead" } });
-    const patched = await bench.call("PATCH", "/v1/devices/me", phone.token, { push: { provider: "fcm", token: "new" } });
+    const patched = await bench.call("PATCH", "/v1/devices/me", phone.token, {
+      push: { provider: "fcm", token: "new" },
+    });
     expect(patched.status).toBe(200);
     expect(patched.body).toMatchObject({ push: { provider: "fcm", state: "alive" } });
     expect(bench.store.device(phone.deviceId as DeviceId)?.push.token).toBe("new");
@@ -163,7 +168,7 @@ describe("device", () => {
     const [eager, other] = [await bench.phone(), await bench.phone()];
     const statuses = new Set<number>();
     for (let n = 0; n < 160; n++) statuses.add((await bench.call("GET", "/v1/subscriptions", eager.token)).status);
-    expect([...statuses].sort()).toEqual([200, 429]);
+    expect([...statuses].sort((a, b) => a - b)).toEqual([200, 429]);
     const late = await bench.call("GET", "/v1/subscriptions", eager.token);
     expect(late.headers.get("retry-after")).toBe("1");
     expect((await bench.call("GET", "/v1/subscriptions", other.token)).status).toBe(200);
@@ -176,7 +181,8 @@ describe("receipts", () => {
     const [phone, stranger] = [await bench.phone(), await bench.phone()];
     const id = at(await bench.call("POST", "/v1/devices/me/test-push", phone.token), "id");
     const receivedAt = new Date(bench.clock.wallMs() + 700).toISOString();
-    const send = (token: string) => bench.call("POST", `/v1/pushes/${id}/receipt`, token, { receivedAt, priority: "high" });
+    const send = (token: string) =>
+      bench.call("POST", `/v1/pushes/${id}/receipt`, token, { receivedAt, priority: "high" });
     expect((await send(stranger.token)).status).toBe(404);
     expect((await send(phone.token)).status).toBe(204);
     expect((await send(phone.token)).status).toBe(204);

@@ -77,7 +77,7 @@ export interface Answer {
 export function at(answer: Answer, path: string): string {
   let value = answer.body;
   for (const part of path.split(".")) value = (Object(value) as Record<string, unknown>)[part];
-  return value === undefined ? "" : String(value);
+  return typeof value === "string" ? value : value === undefined ? "" : JSON.stringify(value);
 }
 
 /** The fields that a problem names, sorted. */
@@ -155,11 +155,23 @@ export class EdgeBench implements AsyncDisposable {
     this.lane.set(Counter[name] ?? 0, value);
   }
 
-  call(method: string, path: string, token?: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+  call(
+    method: string,
+    path: string,
+    token?: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     return request(`${this.url}${path}`, method, token, body, headers);
   }
 
-  operator(method: string, path: string, token?: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+  operator(
+    method: string,
+    path: string,
+    token?: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     return request(`http://127.0.0.1:${this.edge.operatorPort}${path}`, method, token, body, headers);
   }
 

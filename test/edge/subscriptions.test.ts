@@ -288,7 +288,9 @@ describe("joining another device's account", () => {
   });
 
   test("an account has a limited number of devices", async () => {
-    await using bench = await EdgeBench.open({ limits: { accountsPerDevice: 16, devicesPerAccount: 2, leaseDays: 14 } });
+    await using bench = await EdgeBench.open({
+      limits: { accountsPerDevice: 16, devicesPerAccount: 2, leaseDays: 14 },
+    });
     for (const status of [201, 201, 409]) expect((await bench.subscribe(await bench.phone())).status).toBe(status);
   });
 
@@ -334,7 +336,9 @@ describe("changing a subscription", () => {
     });
     expect(at(answer, "account.proxy")).toBe("");
     expect(bench.shards.told.at(-1)).toBe(`changed ${onlyAccount(bench)} wanted=true`);
-    const cleared = await bench.call("PATCH", `/v1/subscriptions/${id}`, phone.token, { account: { onUnreachable: null } });
+    const cleared = await bench.call("PATCH", `/v1/subscriptions/${id}`, phone.token, {
+      account: { onUnreachable: null },
+    });
     expect(at(cleared, "account.onUnreachable")).toBe("");
   });
 
@@ -400,7 +404,9 @@ describe("changing a subscription", () => {
       account: { alternateProxy: "rogue.example.net" },
     });
     expect([answer.status, faultFields(answer)]).toEqual([422, ["account.password"]]);
-    expect((await bench.call("PATCH", `/v1/subscriptions/${id}`, two.token, { account: { displayName: "B" } })).status).toBe(200);
+    expect(
+      (await bench.call("PATCH", `/v1/subscriptions/${id}`, two.token, { account: { displayName: "B" } })).status,
+    ).toBe(200);
   });
 });
 
@@ -411,9 +417,16 @@ describe("presence", () => {
     const id = at(await bench.subscribe(phone, {}, { presence: "foreground" }), "id");
     const put = (body: unknown) => bench.call("PUT", `/v1/subscriptions/${id}/presence`, phone.token, body);
     const answer = await put({ presence: "background" });
-    expect([answer.status, at(answer, "presence"), at(answer, "registration.state")]).toEqual([200, "background", "registered"]);
+    expect([answer.status, at(answer, "presence"), at(answer, "registration.state")]).toEqual([
+      200,
+      "background",
+      "registered",
+    ]);
     expect(bench.shards.told.at(-1)).toBe(`presence ${onlyAccount(bench)} background wanted=true wait=10000`);
-    bench.shards.onPresence = async () => ({ pending: false, status: { mode: "alternate", state: "refused", lastStatus: 403 } });
+    bench.shards.onPresence = async () => ({
+      pending: false,
+      status: { mode: "alternate", state: "refused", lastStatus: 403 },
+    });
     const refused = await put({ presence: "background", waitSec: 15 });
     expect([refused.status, at(refused, "registration.state")]).toEqual([200, "refused"]);
     expect(bench.shards.told.at(-1)).toEndWith("wait=15000");
@@ -424,8 +437,15 @@ describe("presence", () => {
     const phone = await bench.phone();
     const id = at(await bench.subscribe(phone), "id");
     bench.shards.onPresence = async () => ({ pending: true, status: { mode: "alternate", state: "unregistering" } });
-    const answer = await bench.call("PUT", `/v1/subscriptions/${id}/presence`, phone.token, { presence: "foreground", waitSec: 0 });
-    expect([answer.status, at(answer, "presence"), at(answer, "registration.state")]).toEqual([202, "foreground", "unregistering"]);
+    const answer = await bench.call("PUT", `/v1/subscriptions/${id}/presence`, phone.token, {
+      presence: "foreground",
+      waitSec: 0,
+    });
+    expect([answer.status, at(answer, "presence"), at(answer, "registration.state")]).toEqual([
+      202,
+      "foreground",
+      "unregistering",
+    ]);
   });
 
   test("the account stays registered for another device that sleeps, and in continuous mode", async () => {
@@ -433,7 +453,8 @@ describe("presence", () => {
     const [one, two] = [await bench.phone(), await bench.phone()];
     const id = at(await bench.subscribe(one), "id");
     await bench.subscribe(two);
-    const foreground = () => bench.call("PUT", `/v1/subscriptions/${id}/presence`, one.token, { presence: "foreground" });
+    const foreground = () =>
+      bench.call("PUT", `/v1/subscriptions/${id}/presence`, one.token, { presence: "foreground" });
     await foreground();
     expect(bench.shards.told.at(-1)).toContain("foreground wanted=true");
     const [, otherId] = [...bench.store.subscriptions.keys()];
@@ -460,15 +481,17 @@ describe("presence", () => {
     expect((await waiting).status).toBe(200);
   });
 
-  test.each([{ presence: "asleep" }, { presence: "background", waitSec: 16 }, { presence: "background", waitSec: "3" }, {}])(
-    "%p is 422",
-    async (body) => {
-      await using bench = await EdgeBench.open();
-      const phone = await bench.phone();
-      const id = at(await bench.subscribe(phone), "id");
-      expect((await bench.call("PUT", `/v1/subscriptions/${id}/presence`, phone.token, body)).status).toBe(422);
-    },
-  );
+  test.each([
+    { presence: "asleep" },
+    { presence: "background", waitSec: 16 },
+    { presence: "background", waitSec: "3" },
+    {},
+  ])("%p is 422", async (body) => {
+    await using bench = await EdgeBench.open();
+    const phone = await bench.phone();
+    const id = at(await bench.subscribe(phone), "id");
+    expect((await bench.call("PUT", `/v1/subscriptions/${id}/presence`, phone.token, body)).status).toBe(422);
+  });
 });
 
 describe("deleting a subscription", () => {
@@ -482,7 +505,10 @@ describe("deleting a subscription", () => {
     };
     const answer = await bench.call("DELETE", `/v1/subscriptions/${id}`, phone.token);
     expect([answer.status, answer.text]).toEqual([204, ""]);
-    expect(bench.shards.told.slice(1)).toEqual([`subscriptionRemoved ${accountId} ${phone.deviceId}`, `remove ${accountId}`]);
+    expect(bench.shards.told.slice(1)).toEqual([
+      `subscriptionRemoved ${accountId} ${phone.deviceId}`,
+      `remove ${accountId}`,
+    ]);
     expect(bench.store.secrets.size).toBe(0);
     expect((await bench.call("DELETE", `/v1/subscriptions/${id}`, phone.token)).status).toBe(404);
   });
@@ -536,7 +562,9 @@ describe("other people's things", () => {
         await bench.call("DELETE", url, stranger.token),
       ];
       expect([path, answers.map(({ status }) => status)]).toEqual([path, [404, 404, 404, 404]]);
-      expect(answers[0]?.text).toBe('{"type":"urn:wakeline:problem:notFound","title":"Not Found","status":404,"code":"notFound"}');
+      expect(answers[0]?.text).toBe(
+        '{"type":"urn:wakeline:problem:notFound","title":"Not Found","status":404,"code":"notFound"}',
+      );
     }
     expect((await bench.call("GET", `/v1/subscriptions/${id}`, owner.token)).status).toBe(200);
   });

@@ -13,7 +13,12 @@ class Tunnel {
   readonly opened: Promise<void>;
   #waiting: (() => void)[] = [];
 
-  constructor(bench: EdgeBench, query = "", headers: Record<string, string> = {}, protocols: string | string[] = "sip") {
+  constructor(
+    bench: EdgeBench,
+    query = "",
+    headers: Record<string, string> = {},
+    protocols: string | string[] = "sip",
+  ) {
     const url = `ws://127.0.0.1:${bench.edge.publicPort}/v1/tunnel${query}`;
     this.socket = new WebSocket(url, { protocols, headers } as unknown as string[]);
     this.socket.binaryType = "arraybuffer";
@@ -37,9 +42,7 @@ class Tunnel {
 
 async function openTunnel(bench: EdgeBench, phone: Phone, query?: string): Promise<Tunnel> {
   const tunnel =
-    query === undefined
-      ? new Tunnel(bench, "", { authorization: `Bearer ${phone.token}` })
-      : new Tunnel(bench, query);
+    query === undefined ? new Tunnel(bench, "", { authorization: `Bearer ${phone.token}` }) : new Tunnel(bench, query);
   await tunnel.opened;
   return tunnel;
 }
@@ -130,7 +133,8 @@ describe("opening the tunnel, RFC 7118 §4", () => {
 
   test("nothing is 401, a wrong token 401, a foreign ticket 403", async () => {
     await using bench = await EdgeBench.open();
-    const statusOf = async (query: string, token?: string) => (await bench.call("GET", `/v1/tunnel${query}`, token)).status;
+    const statusOf = async (query: string, token?: string) =>
+      (await bench.call("GET", `/v1/tunnel${query}`, token)).status;
     expect(await statusOf("")).toBe(401);
     expect(await statusOf("?token=")).toBe(401);
     expect(await statusOf("?token=wrong")).toBe(401);

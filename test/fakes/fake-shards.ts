@@ -11,9 +11,11 @@ export class FakeShards implements Shards {
   proof: Proof = { outcome: "accepted", status: 200, reason: "OK" };
   /** What the last proof was asked with. */
   proved: Secret | undefined;
-  onPresence: (
-    change: { readonly wanted: boolean; readonly presence: Presence; readonly waitMs: number },
-  ) => Promise<{ pending: boolean; status: RegistrationStatus }> = ({ wanted }) =>
+  onPresence: (change: {
+    readonly wanted: boolean;
+    readonly presence: Presence;
+    readonly waitMs: number;
+  }) => Promise<{ pending: boolean; status: RegistrationStatus }> = ({ wanted }) =>
     Promise.resolve({ pending: false, status: { mode: "alternate", state: wanted ? "registered" : "idle" } });
   onProve: () => Promise<void> = () => Promise.resolve();
   onRemove: () => Promise<void> = () => Promise.resolve();

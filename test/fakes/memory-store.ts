@@ -35,9 +35,7 @@ export class MemoryStore implements Store {
   accountByIdentity(app: string, username: string, domain: string): AccountRecord | undefined {
     return [...this.accountRecords.values()].find(
       (account) =>
-        account.app === app &&
-        account.username === username &&
-        account.domain.toLowerCase() === domain.toLowerCase(),
+        account.app === app && account.username === username && account.domain.toLowerCase() === domain.toLowerCase(),
     );
   }
 
@@ -172,7 +170,8 @@ export class MemoryStore implements Store {
     await this.#write("removeAccount");
     this.accountRecords.delete(accountId);
     this.secrets.delete(accountId);
-    for (const one of this.#where((each) => each.accountId === accountId)) this.subscriptions.delete(one.subscriptionId);
+    for (const one of this.#where((each) => each.accountId === accountId))
+      this.subscriptions.delete(one.subscriptionId);
   }
 
   putJournal(entry: JournalEntry, devices: readonly DeviceId[]): void {
