@@ -214,7 +214,6 @@ export class TimerWheel {
 
   /** `fire` threw: what it left in the slot must not wait for a whole lap. */
   #abandon(slot: number): void {
-    this.#horizonTick = this.#tick;
     if (slot !== drainSlot) this.#moveAll(slot, overdueSlot);
   }
 
@@ -263,7 +262,7 @@ export class TimerWheel {
       far = this.#nextUsed(farBase, farBase + farFrom);
       if (far >= 0) far += farSlots;
     }
-    return far < 0 ? Math.min(middleEnd, limit) : Math.min(middleEnd + (far - farBase - farFrom) * middleTicks, limit);
+    return far < 0 ? limit : Math.min(middleEnd + (far - farBase - farFrom) * middleTicks, limit);
   }
 
   /** The first slot of [from, to) that is not empty, or -1. */

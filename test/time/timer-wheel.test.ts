@@ -145,6 +145,15 @@ describe("timer wheel", () => {
     expect(wheel.size).toBe(0);
   });
 
+  test("a cancelled timer leaves its neighbours in the slot", () => {
+    for (const cancelled of [0, 1, 2]) {
+      const wheel = new TimerWheel({ nowMs: 0, capacity: 4 });
+      for (const id of [1, 0, 2]) wheel.arm(id, 100);
+      wheel.cancel(cancelled);
+      expect(fired(wheel, 100).toSorted((a, b) => a - b)).toEqual([0, 1, 2].filter((id) => id !== cancelled));
+    }
+  });
+
   test("when fire throws the others still fire", () => {
     const wheel = new TimerWheel({ nowMs: 0, capacity: 8 });
     for (let id = 0; id < 6; id++) wheel.arm(id, id < 3 ? 100 : 5000);
@@ -171,9 +180,37 @@ describe("timer wheel", () => {
     wheel.ensure(17);
     expect(wheel.capacity).toBe(32);
     wheel.arm(16, 50);
+    wheel.arm(17, 3 * dayMs);
+    expect([wheel.dueMs(17), wheel.dueMs(15)]).toEqual([3 * dayMs, 1600]);
+    expect(() => wheel.isArmed(32)).toThrow(RangeError);
     wheel.ensure(8);
     expect(wheel.capacity).toBe(32);
     expect(fired(wheel, 1600)).toEqual([16, ...Array.from({ length: 16 }, (_, id) => id)]);
+  });
+});
+
+describe("what is due next", () => {
+  test("leads to the timer in a few steps, each of them ahead", () => {
+    for (const afterMs of [10, 2560, 70_000, 11_000_000, 30 * dayMs]) {
+      const wheel = new TimerWheel({ nowMs: 0, capacity: 1 });
+      wheel.advance(2_000_000, () => {});
+      let nowMs = 2_000_000;
+      wheel.arm(0, nowMs + afterMs);
+      for (let steps = 0; wheel.isArmed(0); steps++) {
+        expect(steps).toBeLessThan(4);
+        expect(wheel.nextDueMs()).toBeGreaterThan(nowMs);
+        nowMs = wheel.nextDueMs();
+        wheel.advance(nowMs, () => {});
+      }
+      expect(nowMs).toBe(2_000_000 + afterMs);
+    }
+  });
+
+  test("an empty wheel jumps any distance at once", () => {
+    const wheel = new TimerWheel({ nowMs: 0, capacity: 1 });
+    const from = performance.now();
+    for (let jumps = 1; jumps < 100; jumps++) wheel.advance(jumps * 2 ** 45, () => {});
+    expect(performance.now() - from).toBeLessThan(50);
   });
 });
 
@@ -187,6 +224,8 @@ const ids = 12;
 const arbId = fc.nat({ max: ids - 1 });
 // Around the boundaries of the rings, and anywhere.
 const arbAfterMs = fc.oneof(
+  // Often the same slot, so that its list has neighbours.
+  fc.constantFrom(50, 60, 3000, 20_000_000),
   fc.integer({ min: -50, max: 100 }),
   fc.integer({ min: 2500, max: 2620 }),
   fc.integer({ min: 0, max: 100_000 }),

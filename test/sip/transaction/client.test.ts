@@ -69,7 +69,7 @@ describe("INVITE sent, RFC 3261 §17.1.1", () => {
         "",
       ].toSorted(byText),
     );
-    expect(layer.udp.sent[2]).toBe(layer.udp.sent[1]!);
+    expect(layer.udp.sent[2]).toBe(layer.udp.sent[1]);
     layer.pass(31_990);
     layer.receive(responseTo(text, 486, "their-tag"));
     expect(layer.udp.sent).toHaveLength(4);

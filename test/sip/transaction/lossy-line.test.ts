@@ -113,7 +113,7 @@ function play(story: Story): { line: Line; client: string[]; server: string[]; s
   };
   const { tx, text } = client.send(story.method, line.hop("server"));
   client.onHeard = (item) => {
-    if (story.method !== "INVITE" || !/^response 2/.test(item)) return;
+    if (story.method !== "INVITE" || !item.startsWith("response 2")) return;
     // Each 2xx gets its ACK, of a transaction of its own, end to end.
     line.hop("server").send(
       bytesOf(
@@ -153,12 +153,12 @@ function checkAgreement(story: Story, { line, client, server, sent2xx }: ReturnT
   expect(server.filter((item) => item.startsWith("request")).length).toBeLessThanOrEqual(1);
   // One outcome; only a 2xx to INVITE may come again.
   const outcomes = client.filter((item) => isFinal(item) || item.startsWith("failure"));
-  const is2xx = outcomes[0] !== undefined && /^response 2/.test(outcomes[0]);
+  const is2xx = outcomes[0] !== undefined && outcomes[0].startsWith("response 2");
   if (story.method === "INVITE" && is2xx) expect(new Set(outcomes).size).toBe(1);
   else expect(outcomes).toHaveLength(1);
   // Nothing provisional after it.
   const first = client.indexOf(outcomes[0]!);
-  expect(client.slice(first).filter((item) => /^response 1/.test(item))).toEqual([]);
+  expect(client.slice(first).filter((item) => item.startsWith("response 1"))).toEqual([]);
   // What the client heard is what the server's user said.
   const [tx] = line.server.servers;
   if (isFinal(outcomes[0]!)) expect(outcomes[0]).toBe(`response ${tx!.lastStatus}`);
