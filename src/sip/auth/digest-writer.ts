@@ -127,7 +127,7 @@ export class DigestWriter {
 }
 
 /** bytes[from, from + count) as 2 * count lower-case hex characters at out[at, …); returns the offset after them. */
-export function writeHex(bytes: Uint8Array, from: number, count: number, out: Uint8Array, at: number): number {
+function writeHex(bytes: Uint8Array, from: number, count: number, out: Uint8Array, at: number): number {
   let to = at;
   for (let i = 0; i < count; i++) {
     const byte = bytes[from + i]!;

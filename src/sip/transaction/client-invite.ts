@@ -1,4 +1,4 @@
-import { cancelledMs, type TimerEvent, timerAMs, timerBMs, timerDMs, timerMMs } from "./timers.ts";
+import { cancelledMs, t1Ms, type TimerEvent, timerBMs, timerDMs, timerMMs } from "./timers.ts";
 
 /** INVITE client transaction: RFC 3261 §17.1.1 with figure 5 as RFC 6026 §8.4 replaced it. */
 export const ClientInviteState = { calling: 1, proceeding: 2, completed: 3, accepted: 4, terminated: 5 } as const;
@@ -38,7 +38,7 @@ export function start(out: ClientInviteOut): ClientInviteStateId {
 
 function sendAndArm(out: ClientInviteOut): void {
   out.send();
-  if (!out.reliable) out.arm("timerA", timerAMs);
+  if (!out.reliable) out.arm("timerA", t1Ms);
   out.arm("timerB", timerBMs);
 }
 

@@ -1,4 +1,4 @@
-import { t2Ms, type TimerEvent, timerEMs, timerFMs, timerKMs } from "./timers.ts";
+import { t1Ms, t2Ms, t4Ms, type TimerEvent, timerFMs } from "./timers.ts";
 
 /** Non-INVITE client transaction: RFC 3261 §17.1.2, figure 6. */
 export const ClientNonInviteState = { trying: 1, proceeding: 2, completed: 3, terminated: 4 } as const;
@@ -29,7 +29,7 @@ export interface ClientNonInviteOut {
 /** Sends the request; returns the first state. */
 export function start(out: ClientNonInviteOut): ClientNonInviteStateId {
   out.send();
-  if (!out.reliable) out.arm("timerE", timerEMs);
+  if (!out.reliable) out.arm("timerE", t1Ms);
   out.arm("timerF", timerFMs);
   return ClientNonInviteState.trying;
 }
@@ -62,7 +62,7 @@ function stepPending(
     case "response":
       out.passUp();
       if (event.status < 200) return ClientNonInviteState.proceeding;
-      out.arm("timerK", out.reliable ? 0 : timerKMs);
+      out.arm("timerK", out.reliable ? 0 : t4Ms);
       return ClientNonInviteState.completed;
     case "timerE":
       out.send();
@@ -77,7 +77,7 @@ function stepPending(
       return ClientNonInviteState.terminated;
     case "rebound":
       out.send();
-      if (!out.reliable) out.arm("timerE", state === ClientNonInviteState.trying ? timerEMs : t2Ms);
+      if (!out.reliable) out.arm("timerE", state === ClientNonInviteState.trying ? t1Ms : t2Ms);
       return state;
     case "timerK": // armed only in Completed
       return state;

@@ -1,4 +1,4 @@
-import { inviteTryingMs, t2Ms, type TimerEvent, timerGMs, timerHMs, timerIMs, timerLMs } from "./timers.ts";
+import { inviteTryingMs, t1Ms, t2Ms, t4Ms, type TimerEvent, timerHMs, timerLMs } from "./timers.ts";
 
 /** INVITE server transaction: RFC 3261 §17.2.1 with figure 7 as RFC 6026 §8.6 replaced it. */
 export const ServerInviteState = { proceeding: 1, completed: 2, confirmed: 3, accepted: 4, terminated: 5 } as const;
@@ -73,7 +73,7 @@ function stepProceeding(event: LocalEvent, out: ServerInviteOut): ServerInviteSt
         out.arm("timerL", timerLMs);
         return ServerInviteState.accepted;
       }
-      if (!out.reliable) out.arm("timerG", timerGMs);
+      if (!out.reliable) out.arm("timerG", t1Ms);
       out.arm("timerH", timerHMs);
       return ServerInviteState.completed;
     case "ack":
@@ -99,7 +99,7 @@ function stepCompleted(event: LocalEvent, out: ServerInviteOut): ServerInviteSta
       out.resend();
       return ServerInviteState.completed;
     case "ack":
-      out.arm("timerI", out.reliable ? 0 : timerIMs);
+      out.arm("timerI", out.reliable ? 0 : t4Ms);
       return ServerInviteState.confirmed;
     case "timerG":
       out.resend();

@@ -1,32 +1,25 @@
 /** The timers of RFC 3261 §17 and Table 4 (Appendix A), of RFC 6026 §7 and RFC 4320 §4.1. Milliseconds. */
 
-/** §17.1.1.1: estimate of the round trip. */
+/** §17.1.1.1: estimate of the round trip. Timers A, E and G, which repeat over unreliable transports, begin with it. */
 export const t1Ms = 500;
 /** §17.1.2.2: longest interval of retransmission of non-INVITE requests and INVITE responses. */
 export const t2Ms = 4_000;
-/** §17.1.2.2: how long a message may stay in the network. */
+/**
+ * §17.1.2.2: how long a message may stay in the network. Timers I (repeated ACKs, §17.2.1) and K (repeated responses, §17.1.2.2)
+ * wait so long over unreliable transports.
+ */
 export const t4Ms = 5_000;
 
-/** §17.1.1.2: first interval of INVITE retransmission, doubling, unreliable transports only. */
-export const timerAMs = t1Ms;
 /** §17.1.1.2: an INVITE without any answer ends. */
 export const timerBMs = 64 * t1Ms;
 /** §17.1.1.2: absorbs repeated final responses to INVITE, unreliable transports; "at least 32 seconds", whatever T1 is. */
 export const timerDMs = 32_000;
-/** §17.1.2.2: first interval of non-INVITE retransmission, doubling up to T2, unreliable transports only. */
-export const timerEMs = t1Ms;
 /** §17.1.2.2: a non-INVITE request without final answer ends. */
 export const timerFMs = 64 * t1Ms;
-/** §17.2.1: first interval at which a final response to INVITE is repeated, doubling up to T2, unreliable transports only. */
-export const timerGMs = t1Ms;
 /** §17.2.1: no ACK came. */
 export const timerHMs = 64 * t1Ms;
-/** §17.2.1: absorbs repeated ACKs, unreliable transports. */
-export const timerIMs = t4Ms;
 /** §17.2.2: absorbs repeated non-INVITE requests, unreliable transports. */
 export const timerJMs = 64 * t1Ms;
-/** §17.1.2.2: absorbs repeated responses to non-INVITE, unreliable transports. */
-export const timerKMs = t4Ms;
 /** RFC 6026 §7.1: how long an INVITE answered by 2xx is remembered by its server. */
 export const timerLMs = 64 * t1Ms;
 /** RFC 6026 §7.2: the same at its client. */

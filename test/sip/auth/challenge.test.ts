@@ -120,6 +120,13 @@ describe("challenges as real servers write them, RFC 7616 §3.3", () => {
     expect(only(String.raw`WWW-Authenticate: Digest realm="a\"b\\", nonce="n"`).realm).toBe(String.raw`a\"b\\`);
   });
 
+  test("blanks in a realm", () => {
+    expect(only('WWW-Authenticate: Digest realm="My PBX, Inc.", nonce="n"')).toMatchObject({
+      realm: "My PBX, Inc.",
+      usable: true,
+    });
+  });
+
   test("401 before 407, with their kinds", () => {
     const found = readChallenges(
       answerWith(
@@ -260,6 +267,23 @@ describe("readers of challenges never throw and always move on", () => {
         }
       }),
       { numRuns: 3000 },
+    );
+  });
+
+  test("and never look behind the end of their header", () => {
+    const [view, other] = [new ChallengeView(), new ChallengeView()];
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 12 }), fc.array(pieces, { maxLength: 4 }), (parts, behind) => {
+        const bytes = latin1Bytes(`Digest ${parts.join("")}`);
+        const longer = latin1Bytes(`Digest ${parts.join("")}${behind.join("")}`);
+        for (let at = 0; at >= 0;) {
+          const next = scanChallenge(bytes, at, bytes.length, view);
+          expect(scanChallenge(longer, at, bytes.length, other)).toBe(next);
+          expect({ ...other }).toEqual({ ...view });
+          at = next;
+        }
+      }),
+      { numRuns: 2000 },
     );
   });
 
