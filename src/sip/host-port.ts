@@ -1,4 +1,4 @@
-import { hexValue, isDigit } from "./message/chars.ts";
+import { hexValue, isDigit, latin1 } from "./message/chars.ts";
 
 export interface HostPort {
   /** Name in lower case, or numeric address; IPv6 without brackets. */
@@ -55,20 +55,49 @@ function isHex(text: string): boolean {
   return true;
 }
 
-/** A host name of letters, digits, `-` and `_` (which RFC 3261 forbids and networks use), or an address; IPv6 without brackets. */
+/** In a host name: 1 letters and `_`, 2 digits, 3 `-`, 4 `.`, 0 everything else. */
+const nameClass = new Uint8Array(256);
+for (let i = 0; i < 26; i++) nameClass[0x41 + i] = nameClass[0x61 + i] = 1;
+for (let i = 0; i < 10; i++) nameClass[0x30 + i] = 2;
+nameClass[0x5f] = 1;
+nameClass[0x2d] = 3;
+nameClass[0x2e] = 4;
+
+/** Whether bytes[from, to) are a host name of letters, digits, `-` and `_` (which RFC 3261 forbids and networks use), or an IPv4 address. */
+export function isNameOrIpv4(bytes: Uint8Array, from: number, to: number): boolean {
+  // A dot at the end marks the root and is no label.
+  const end = to > from + 1 && nameClass[bytes[to - 1]!] === 4 ? to - 1 : to;
+  if (end === from || to - from > hostLengthMax) return false;
+  let label = from;
+  let digitsOnly = true;
+  for (let at = from; at < end; at++) {
+    const kind = nameClass[bytes[at]!]!;
+    if (kind === 0) return false;
+    if (kind === 4) {
+      if (at === label || nameClass[bytes[at - 1]!] === 3) return false;
+      label = at + 1;
+      digitsOnly = true;
+    } else {
+      if (kind !== 2) digitsOnly = false;
+      if ((kind === 3 && at === label) || at - label >= labelLengthMax) return false;
+    }
+  }
+  if (label === end || nameClass[bytes[end - 1]!] === 3) return false;
+  // A last label of digits alone is no name (RFC 3261 §25.1, toplabel): then it must be an address.
+  return !digitsOnly || isIpv4(latin1(bytes, from, end));
+}
+
+/** A host name as `isNameOrIpv4` takes it, or an address; IPv6 without brackets. */
 export function isHost(text: string): boolean {
   if (text.length === 0 || text.length > hostLengthMax) return false;
   if (text.includes(":")) return isIpv6(text);
-  const name = text.endsWith(".") ? text.slice(0, -1) : text;
-  const labels = name.split(".");
-  if (
-    labels.some(
-      (label) => label.length > labelLengthMax || !/^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?$/.test(label),
-    )
-  )
-    return false;
-  // A last label of digits alone is no name (RFC 3261 §25.1, toplabel): then it must be an address.
-  return !/^\d+$/.test(labels.at(-1)!) || isIpv4(name);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return false;
+    bytes[i] = code;
+  }
+  return isNameOrIpv4(bytes, 0, bytes.length);
 }
 
 /** A port of one to five digits from 1 to 65535; undefined otherwise. */

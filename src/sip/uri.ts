@@ -12,7 +12,7 @@ import {
   SEMICOLON,
   SP,
 } from "./message/chars.ts";
-import { isHost, isIpv6 } from "./host-port.ts";
+import { isIpv6, isNameOrIpv4 } from "./host-port.ts";
 
 export const Scheme = { other: 0, sip: 1, sips: 2, tel: 3 } as const;
 export type SchemeId = (typeof Scheme)[keyof typeof Scheme];
@@ -135,7 +135,7 @@ function splitHost(bytes: Uint8Array, from: number, to: number, out: UriSpan): b
     while (at < to && bytes[at] !== COLON && bytes[at] !== SEMICOLON && bytes[at] !== QUESTION) at++;
     out.hostFrom = from;
     out.hostTo = at;
-    if (!isHost(latin1(bytes, from, at))) return false;
+    if (!isNameOrIpv4(bytes, from, at)) return false;
   }
   if (at < to && bytes[at] === COLON) {
     const digits = at + 1;

@@ -42,6 +42,28 @@ export const hexValue: Readonly<Uint8Array> = (() => {
   return table;
 })();
 
+/** What ends or spoils a run of bytes: 0 goes on, 1 ends it, 2 makes it malformed. One look instead of a chain of comparisons. */
+export const goesOn = 0;
+export const ends = 1;
+function runClass(ending: string, spoiling: string): Readonly<Uint8Array> {
+  const table = new Uint8Array(256).fill(2, 0, SP + 1);
+  table[DEL] = 2;
+  for (let i = 0; i < spoiling.length; i++) table[spoiling.charCodeAt(i)] = 2;
+  for (let i = 0; i < ending.length; i++) table[ending.charCodeAt(i)] = 1;
+  return table;
+}
+/** An unquoted parameter value: up to `;`, `,` or white space. */
+export const parameterRun = runClass(";, \t\r\n", '"<>');
+/** A URI in `<>`: up to `>`. */
+export const bracketedRun = runClass(">", '<"');
+/** A display name without quotes or a bare URI: up to `<`, `;` or `,`. White space belongs to it. */
+export const unquotedRun = (() => {
+  const table = new Uint8Array(256);
+  table[LESS] = table[SEMICOLON] = table[COMMA] = 1;
+  table[DQUOTE] = table[GREATER] = 2;
+  return table as Readonly<Uint8Array>;
+})();
+
 /** White space inside a value as `scan` delimits it: SP, HTAB, and CR LF, which can only be those of a fold. */
 export function isLws(byte: number): boolean {
   return byte === SP || byte === HTAB || byte === CR || byte === LF;

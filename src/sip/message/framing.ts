@@ -179,10 +179,15 @@ export class StreamFramer {
   }
 }
 
-/** Offset after CR LF CR LF, or -1. */
+/** Offset after the first CR LF CR LF of [from, to), or -1. Looks where its last byte would be and leaps as far as that byte allows. */
 function endOfHead(bytes: Uint8Array, from: number, to: number): number {
-  for (let at = from; at + 3 < to; at++) {
-    if (bytes[at] === CR && bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF) return at + 4;
+  let at = from + 3;
+  while (at < to) {
+    const byte = bytes[at]!;
+    if (byte === LF) {
+      if (bytes[at - 1] === CR && bytes[at - 2] === LF && bytes[at - 3] === CR) return at + 1;
+      at += 2;
+    } else at += byte === CR ? 1 : 4;
   }
   return -1;
 }

@@ -1,8 +1,11 @@
 import {
+  bracketedRun,
+  ends,
+  goesOn,
+  unquotedRun,
   COLON,
   COMMA,
   DQUOTE,
-  GREATER,
   isLws,
   latin1,
   LESS,
@@ -57,7 +60,7 @@ export function readAddress(bytes: Uint8Array, from: number, to: number, out: Ad
     if (at < 0) return -1;
     out.displayTo = at;
     at = skipLws(bytes, at, to);
-    if (bytes[at] !== LESS || at >= to) return -1;
+    if (at >= to || bytes[at] !== LESS) return -1;
   } else if (bytes[at] !== LESS) {
     at = readUnquotedStart(bytes, at, to, out);
     if (at < 0) return -1;
@@ -72,18 +75,21 @@ export function readAddress(bytes: Uint8Array, from: number, to: number, out: Ad
 /** A display name of tokens up to `<`, or a bare addr-spec. Returns where `<` stands or the addr-spec ends, or -1. */
 function readUnquotedStart(bytes: Uint8Array, from: number, to: number, out: Address): number {
   let at = from;
-  let words = true;
-  for (; at < to; at++) {
-    const byte = bytes[at]!;
-    if (byte === LESS || byte === SEMICOLON || byte === COMMA) break;
-    // Bytes over 0x7f are no token, but unquoted UTF-8 names are common and mislead nobody.
-    if (tokenClass[byte] !== 1 && byte < 0x80 && !isLws(byte)) words = false;
-    if (byte === DQUOTE || byte === GREATER) return -1;
+  let run = goesOn;
+  while (at < to) {
+    run = unquotedRun[bytes[at]!]!;
+    if (run !== goesOn) break;
+    at++;
   }
+  if (run > ends) return -1;
   const end = trimEnd(bytes, from, at);
   if (at < to && bytes[at] === LESS) {
     // §20.10: a display name with other than token characters must be quoted.
-    if (!words) return -1;
+    for (let i = from; i < end; i++) {
+      const byte = bytes[i]!;
+      // Bytes over 0x7f are no token, but unquoted UTF-8 names are common and mislead nobody.
+      if (tokenClass[byte] !== 1 && byte < 0x80 && !isLws(byte)) return -1;
+    }
     out.displayTo = end;
     return at;
   }
@@ -101,12 +107,13 @@ function readUnquotedStart(bytes: Uint8Array, from: number, to: number, out: Add
 
 function readBracketed(bytes: Uint8Array, from: number, to: number, out: Address): number {
   let at = from;
-  for (; at < to; at++) {
-    const byte = bytes[at]!;
-    if (byte === GREATER) break;
-    if (byte <= SP || byte === 0x7f || byte === LESS || byte === DQUOTE) return -1;
+  let run = goesOn;
+  while (at < to) {
+    run = bracketedRun[bytes[at]!]!;
+    if (run !== goesOn) break;
+    at++;
   }
-  if (at >= to || at === from) return -1;
+  if (run !== ends || at === from) return -1;
   out.uriFrom = from;
   out.uriTo = at;
   out.bracketed = true;

@@ -1,9 +1,11 @@
 import {
+  goesOn,
+  ends,
+  parameterRun,
   COMMA,
   DQUOTE,
   EQUAL,
   equalsIgnoreCase,
-  isLws,
   latin1,
   SEMICOLON,
   skipLws,
@@ -67,11 +69,13 @@ function readParameterValue(bytes: Uint8Array, from: number, to: number, out: Pa
     out.valueTo = at - 1;
     return skipLws(bytes, at, to);
   }
-  for (; at < to; at++) {
-    const byte = bytes[at]!;
-    if (byte === SEMICOLON || byte === COMMA || isLws(byte)) break;
-    if (byte === DQUOTE || byte === 0x3c || byte === 0x3e || byte < 0x20 || byte === 0x7f) return -1;
+  let run = goesOn;
+  while (at < to) {
+    run = parameterRun[bytes[at]!]!;
+    if (run !== goesOn) break;
+    at++;
   }
+  if (run > ends) return -1;
   out.valueTo = at;
   return at === from ? -1 : skipLws(bytes, at, to);
 }

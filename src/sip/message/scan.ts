@@ -18,7 +18,7 @@ import {
 import { classifyHeader, Header, type HeaderId } from "./header.ts";
 import { headersMax, messageBytesMax } from "./limits.ts";
 import { classifyMethod, Method } from "./method.ts";
-import { indexStride, MessageKind, ScanResult, type ScanResultId, type SipView } from "./view.ts";
+import { idBits, indexStride, MessageKind, ScanResult, type ScanResultId, type SipView } from "./view.ts";
 
 export { ScanResult } from "./view.ts";
 
@@ -53,7 +53,6 @@ export function scanHead(bytes: Uint8Array, from: number, to: number, view: SipV
   view.headerCount = 0;
   view.bodyFrom = view.bodyTo = to;
   view.contentLength = -1;
-  view.index[1] = to;
   view.kind = MessageKind.request;
   view.status = 0;
   view.method = Method.other;
@@ -79,7 +78,6 @@ function scanHeaders(bytes: Uint8Array, from: number, to: number, view: SipView,
     let byte = bytes[at]!;
     if (byte === CR && bytes[at + 1] === LF) {
       view.headerCount = slot / indexStride;
-      index[slot + 1] = at;
       view.bodyFrom = at + 2;
       return start === ScanResult.ok ? fault : start;
     }
@@ -130,7 +128,7 @@ function scanHeaders(bytes: Uint8Array, from: number, to: number, view: SipView,
     }
     if (id === Header.contentLength) noteContentLength(bytes, valueFrom, valueTo, view);
     if (slot < slotMax) {
-      index[slot] = id;
+      index[slot] = id | ((end + 2 - at) << idBits);
       index[slot + 1] = at;
       index[slot + 2] = valueFrom;
       index[slot + 3] = valueTo;
@@ -139,7 +137,6 @@ function scanHeaders(bytes: Uint8Array, from: number, to: number, view: SipView,
     at = end + 2;
   }
   view.headerCount = slot / indexStride;
-  index[slot + 1] = Math.min(at, to);
   return ScanResult.truncated;
 }
 

@@ -1,6 +1,6 @@
 import { CR, LF } from "./chars.ts";
 import { Header, type HeaderId } from "./header.ts";
-import { maxForwardsMax } from "./limits.ts";
+import { maxForwardsMax, viasMax } from "./limits.ts";
 import { Method } from "./method.ts";
 import { Address, isStar, readAddress } from "./read-address.ts";
 import { cseqMethodText, readCSeq } from "./read-cseq.ts";
@@ -68,9 +68,17 @@ export function validateRequest(view: SipView): Verdict {
   return checkRequestUri(view);
 }
 
-/** Whether a request may be answered at all: not an ACK, and with a Via to send the answer by (RFC 3261 §17.1.1.3, §18.2.2). */
+/**
+ * Whether a request may be answered at all: not an ACK, and with a Via to send the answer by (RFC 3261 §17.1.1.3, §18.2.2), but
+ * not with more Vias than an answer could carry.
+ */
 export function isAnswerable(view: SipView): boolean {
-  return view.kind === MessageKind.request && view.method !== Method.ack && readVia(view, via);
+  return (
+    view.kind === MessageKind.request &&
+    view.method !== Method.ack &&
+    readVia(view, via) &&
+    view.count(Header.via) <= viasMax
+  );
 }
 
 /**
@@ -84,8 +92,8 @@ export function validateResponse(view: SipView): boolean {
     readCSeq(view) >= 0 &&
     !hasBareLineBreak(view) &&
     checkCounts(view) === undefined &&
-    checkOne(view, Header.from, "From") === undefined &&
-    checkOne(view, Header.to, "To") === undefined
+    isOneAddress(view, Header.from) &&
+    isOneAddress(view, Header.to)
   );
 }
 
@@ -112,6 +120,8 @@ function ofScan(view: SipView): Verdict {
 export function hasBareLineBreak(view: SipView): boolean {
   const { bytes, from, bodyFrom } = view;
   for (let at = from; at < bodyFrom; at++) {
+    while (at + 4 < bodyFrom && bytes[at]! > CR && bytes[at + 1]! > CR && bytes[at + 2]! > CR && bytes[at + 3]! > CR)
+      at += 4;
     const byte = bytes[at]!;
     if (byte > CR) continue;
     if (byte === CR) {
@@ -172,13 +182,15 @@ function checkAddresses(view: SipView): string | undefined {
   return undefined;
 }
 
-/** From and To: exactly one address. */
 function checkOne(view: SipView, id: HeaderId, name: string): string | undefined {
+  const sound = isOneAddress(view, id) && parseUri(view.bytes, address.uriFrom, address.uriTo, uri);
+  return sound ? undefined : `Malformed ${name}`;
+}
+
+/** From and To hold exactly one address. */
+function isOneAddress(view: SipView, id: HeaderId): boolean {
   const i = view.find(id);
-  const next = readAddress(view.bytes, view.valueFrom(i), view.valueTo(i), address);
-  if (next >= 0 || !address.ok || !parseUri(view.bytes, address.uriFrom, address.uriTo, uri))
-    return `Malformed ${name}`;
-  return undefined;
+  return readAddress(view.bytes, view.valueFrom(i), view.valueTo(i), address) < 0 && address.ok;
 }
 
 function checkRequestUri(view: SipView): Verdict {

@@ -22,8 +22,13 @@ export const ScanResult = {
 } as const;
 export type ScanResultId = (typeof ScanResult)[keyof typeof ScanResult];
 
-/** Numbers per header in the index: id, offset of its line, of its value, and of the value's end. */
+/**
+ * Numbers per header in the index: its id and, above `idBits`, the length of its line with CR LF; the offset of the line; of
+ * the value; of the value's end.
+ */
 export const indexStride = 4;
+export const idBits = 8;
+const idMask = (1 << idBits) - 1;
 const empty = new Uint8Array(0);
 
 /**
@@ -56,15 +61,15 @@ export class SipView {
   contentLength = -1;
   /** What the last scan returned. */
   result: ScanResultId = ScanResult.truncated;
-  /** Written by `scan` alone: `indexStride` numbers a header, then the offset where the head ends as the line of a header more. */
+  /** Written by `scan` alone: `indexStride` numbers a header. */
   readonly index: Int32Array;
 
   constructor(headersRoom: number = headersMax) {
-    this.index = new Int32Array((headersRoom + 1) * indexStride);
+    this.index = new Int32Array(headersRoom * indexStride);
   }
 
   id(i: number): HeaderId {
-    return this.index[i * indexStride]! as HeaderId;
+    return (this.index[i * indexStride]! & idMask) as HeaderId;
   }
   lineFrom(i: number): number {
     return this.index[i * indexStride + 1]!;
@@ -77,14 +82,14 @@ export class SipView {
   }
   /** Where the line after header i begins: its end with CR LF and folds. */
   nextLine(i: number): number {
-    return this.index[i * indexStride + 5]!;
+    return this.index[i * indexStride + 1]! + (this.index[i * indexStride]! >>> idBits);
   }
 
   /** Index of the next header with this id after header `after`, or -1. */
   find(id: HeaderId, after = -1): number {
     const end = this.headerCount * indexStride;
     for (let at = (after + 1) * indexStride; at < end; at += indexStride) {
-      if (this.index[at] === id) return at / indexStride;
+      if ((this.index[at]! & idMask) === id) return at / indexStride;
     }
     return -1;
   }
@@ -93,7 +98,7 @@ export class SipView {
   count(id: HeaderId): number {
     let count = 0;
     const end = this.headerCount * indexStride;
-    for (let at = 0; at < end; at += indexStride) if (this.index[at] === id) count++;
+    for (let at = 0; at < end; at += indexStride) if ((this.index[at]! & idMask) === id) count++;
     return count;
   }
 
@@ -164,7 +169,6 @@ export class SipView {
       kept.index[at + 2] = this.index[at + 2]! - by;
       kept.index[at + 3] = this.index[at + 3]! - by;
     }
-    kept.index[end + 1] = this.index[end + 1]! - by;
     return kept;
   }
 

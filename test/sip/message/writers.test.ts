@@ -161,6 +161,27 @@ describe("responses, RFC 3261 §8.2.6", () => {
     );
   });
 
+  // Root cause: a line was taken to end where the next header began, which left out the lines that are none.
+  test("a line without colon behind a header is not copied with it", () => {
+    const broken = viewOfLines([
+      "OPTIONS sip:a@b SIP/2.0",
+      "Via: SIP/2.0/UDP h",
+      "no colon",
+      "Call-ID: c",
+      "nor here",
+      "CSeq: 1 OPTIONS",
+    ]);
+    expect(lines(writeResponse(writer, broken, 400, "Bad Request"))).toEqual([
+      "SIP/2.0 400 Bad Request",
+      "Via: SIP/2.0/UDP h",
+      "Call-ID: c",
+      "CSeq: 1 OPTIONS",
+      "Content-Length: 0",
+      "",
+      "",
+    ]);
+  });
+
   test("what a broken request lacks is left out", () => {
     expect(
       lines(writeResponse(writer, viewOfLines(["INVITE  x SIP/2.0", "From: y"]), 400, "Bad Request", { toTag: "t" })),

@@ -1,0 +1,123 @@
+import { readChallenges } from "../../src/sip/auth/challenge.ts";
+import { defaultFrameLimits, StreamFramer } from "../../src/sip/message/framing.ts";
+import { headersMax, messageBytesMax } from "../../src/sip/message/limits.ts";
+import { readCSeq } from "../../src/sip/message/read-cseq.ts";
+import { topBranch } from "../../src/sip/message/read-via.ts";
+import { rewrite } from "../../src/sip/message/rewrite.ts";
+import { Answer, scanAnswer } from "../../src/sip/message/scan-answer.ts";
+import { scan } from "../../src/sip/message/scan.ts";
+import { isAnswerable, validateRequest, validateResponse } from "../../src/sip/message/validate.ts";
+import { MessageKind, ScanResult, SipView } from "../../src/sip/message/view.ts";
+import { writeResponse } from "../../src/sip/message/write-response.ts";
+import { MessageWriter } from "../../src/sip/message/writer.ts";
+import { readEverything } from "../sip/message/read-everything.ts";
+import type { Seeded } from "./seeded.ts";
+
+/** One message may cost no more (facts: the shard must not stall). */
+const stallMsMax = 50;
+
+const view = new SipView();
+const again = new SipView();
+const writer = new MessageWriter();
+const answer = new Answer();
+
+/** Puts one message through everything that reads or writes SIP. Throws when a promise is broken. */
+export function check(bytes: Uint8Array, random: Seeded): void {
+  let ms = timed(() => readAll(bytes));
+  // Once more before complaining: the collector or another process may have taken the time.
+  for (let tries = 0; tries < 3 && ms > stallMsMax; tries++)
+    ms = Math.min(
+      ms,
+      timed(() => readAll(bytes)),
+    );
+  if (ms > stallMsMax) throw new Error(`${ms.toFixed(1)} ms for ${bytes.length} bytes`);
+  checkWriters(bytes);
+  checkQuickScan(bytes);
+  checkFraming(bytes, random);
+}
+
+function timed(work: () => void): number {
+  const before = performance.now();
+  work();
+  return performance.now() - before;
+}
+
+function readAll(bytes: Uint8Array): void {
+  const before = bytes.slice();
+  scan(bytes, 0, bytes.length, view);
+  readEverything(view);
+  readChallenges(view);
+  demand(Buffer.compare(before, bytes) === 0, "reading changed the bytes");
+}
+
+function demand(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what);
+}
+
+/** What we write of it is well formed, and what nobody asked to change is not changed. */
+function checkWriters(bytes: Uint8Array): void {
+  const result = scan(bytes, 0, bytes.length, view);
+  if (view.kind === MessageKind.request && isAnswerable(view)) {
+    const verdict = validateRequest(view);
+    const { status, reason } = verdict.ok ? { status: 200, reason: "OK" } : verdict;
+    const response = writeResponse(writer, view, status, reason, {
+      toTag: "t",
+      received: { address: "192.0.2.1", port: 5060 },
+    });
+    demand(scan(response, 0, response.length, again) === ScanResult.ok, "an answer that cannot be read");
+    demand(again.status === status && topBranch(again) === topBranch(view), "an answer to something else");
+  }
+  if (result !== ScanResult.ok) {
+    demand(view.kind === MessageKind.request || !validateResponse(view), "a broken response was taken");
+    demand(view.kind === MessageKind.response || !validateRequest(view).ok, "a broken request was taken");
+    return;
+  }
+  const same = rewrite(view, {}, writer);
+  if (view.contentLength >= 0) {
+    demand(Buffer.compare(same, bytes.subarray(view.from, view.to)) === 0, "rewriting without edits changed bytes");
+  }
+  const edits = { pushVia: "SIP/2.0/UDP h;branch=z9hG4bKz", maxForwards: 5, contact: "<sip:w@h>", add: ["X-Y: z"] };
+  const edited = rewrite(view, edits, writer);
+  // What we add may carry a message over the limits of those who read it.
+  if (edited.length > messageBytesMax || view.headerCount + 4 > headersMax) return;
+  demand(scan(edited, 0, edited.length, again) === ScanResult.ok, "a rewritten message that cannot be read");
+  demand(topBranch(again) === "z9hG4bKz", "our Via is not on top");
+  demand(Buffer.compare(again.body(), view.body()) === 0, "rewriting changed the body");
+}
+
+function checkQuickScan(bytes: Uint8Array): void {
+  if (!scanAnswer(bytes, 0, bytes.length, answer)) return;
+  demand(scan(bytes, 0, bytes.length, view) === ScanResult.ok, "scanAnswer took what scan refuses");
+  demand(view.status === answer.status && readCSeq(view) === answer.cseq, "scanAnswer and scan differ");
+  const branch = Buffer.from(bytes.subarray(answer.branchFrom, answer.branchTo)).toString("latin1");
+  demand(topBranch(view) === branch || topBranch(view) === "", "scanAnswer has another branch");
+}
+
+/** However a stream is cut, the same messages and the same end come of it. */
+function checkFraming(bytes: Uint8Array, random: Seeded): void {
+  const whole = framed([bytes]);
+  const cuts: Uint8Array[] = [];
+  const step = 1 + random.below(Math.max(bytes.length >> 3, 1));
+  for (let at = 0; at < bytes.length;) {
+    const to = Math.min(bytes.length, at + 1 + random.below(step));
+    cuts.push(bytes.subarray(at, to));
+    at = to;
+  }
+  demand(framed(cuts) === whole, "framing depends on the cuts");
+}
+
+function framed(segments: readonly Uint8Array[]): string {
+  let seen = "";
+  const framer = new StreamFramer(defaultFrameLimits, {
+    onMessage(bytes, from, to) {
+      seen += `${to - from}:${Bun.hash(bytes.subarray(from, to))} `;
+    },
+    onPing: () => {},
+    onPong: () => {},
+  });
+  for (const segment of segments) {
+    const fault = framer.push(segment);
+    if (fault !== undefined) return `${seen}${fault.reason} ${fault.head.length}`;
+  }
+  return `${seen}${framer.heldBytes}`;
+}

@@ -1,0 +1,41 @@
+import { describe, expect, test } from "bun:test";
+import { fileURLToPath } from "node:url";
+import { check } from "./check.ts";
+import { mutant } from "./mutate.ts";
+import { Seeded } from "./seeded.ts";
+
+describe("mutated messages", () => {
+  test("a few thousand of them break no promise", () => {
+    for (let seed = 1; seed <= 5000; seed++) {
+      const random = new Seeded(seed);
+      const bytes = mutant(random);
+      try {
+        check(bytes, random);
+      } catch (cause) {
+        throw new Error(`seed ${seed}`, { cause });
+      }
+    }
+  });
+
+  test("a seed gives the same message each time, another seed another one", () => {
+    expect(mutant(new Seeded(7))).toEqual(mutant(new Seeded(7)));
+    expect(mutant(new Seeded(8))).not.toEqual(mutant(new Seeded(7)));
+  });
+});
+
+describe("the command", () => {
+  const run = (...args: readonly string[]) => {
+    const { exitCode, stdout } = Bun.spawnSync([
+      process.execPath,
+      fileURLToPath(new URL("run.ts", import.meta.url)),
+      ...args,
+    ]);
+    return { exitCode, said: stdout.toString() };
+  };
+
+  test("ends with 0 and a count when nothing failed, with 2 when it is not understood", () => {
+    const fine = run("--seconds", "0", "--seed", "42");
+    expect([fine.exitCode, fine.said.trimEnd().split("\n").at(-1)]).toEqual([0, "1 passed, 0 failed"]);
+    expect(run("--seconds", "soon").exitCode).toBe(2);
+  });
+});

@@ -1,0 +1,38 @@
+import { parseArgs } from "node:util";
+import { check } from "./check.ts";
+import { mutant } from "./mutate.ts";
+import { Seeded } from "./seeded.ts";
+
+/**
+ * `bun run fuzz --seconds N [--seed N]`: mutated messages through everything that reads or writes SIP, until the time is
+ * over or one breaks a promise. Each message has a seed of its own; `--seed` with the printed one tries it first.
+ */
+const { values } = parseArgs({ options: { seconds: { type: "string", default: "10" }, seed: { type: "string" } } });
+const seconds = Number(values.seconds);
+const first = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
+if (!Number.isFinite(seconds) || !Number.isSafeInteger(first)) {
+  console.error("usage: bun run fuzz --seconds N [--seed N]");
+  process.exit(2);
+}
+
+const end = performance.now() + seconds * 1000;
+const rssBefore = process.memoryUsage().rss;
+let count = 0;
+do {
+  const seed = first + count;
+  const random = new Seeded(seed);
+  const bytes = mutant(random);
+  try {
+    check(bytes, random);
+  } catch (cause) {
+    console.error(`failing seed ${seed} (${bytes.length} bytes)`);
+    console.error(JSON.stringify(Buffer.from(bytes.subarray(0, 1000)).toString("latin1")));
+    console.error(cause);
+    console.log(`${count} passed, 1 failed`);
+    process.exit(1);
+  }
+  count++;
+} while (performance.now() < end);
+const grownMb = (process.memoryUsage().rss - rssBefore) / 2 ** 20;
+console.log(`seeds ${first} to ${first + count - 1}; resident memory grew by ${grownMb.toFixed(0)} MB`);
+console.log(`${count} passed, 0 failed`);
