@@ -58,6 +58,7 @@ interface Exchange {
   readonly startedAtMs: number;
   status: number | undefined;
   retryAfter: string | undefined;
+  timedOut: boolean;
 }
 
 interface Failure {
@@ -102,6 +103,7 @@ export class ApnsLine {
     const { client } = this.#provider as unknown as { readonly client: ApnClient };
     if (typeof client?.connect !== "function") throw new Error("node-apn has changed inside: ApnsLine must follow");
     this.#client = client;
+    client.session = null;
     client.connect = () => this.#connect();
     // It would end a connection for one answer of 500, and destroy it on GOAWAY: `#leave` is the only way out here.
     client.closeAndDestroySession = () => Promise.resolve();
@@ -111,18 +113,16 @@ export class ApnsLine {
   async request(note: ApnsNote, token: string, timeoutMs: number): Promise<ApnsAnswer> {
     if (this.#closed) return { kind: "none", fault: new Error("closed") };
     const startedAtMs = this.#options.clock.nowMs();
-    const exchange: Exchange = { timeoutMs, startedAtMs, status: undefined, retryAfter: undefined };
-    this.#exchanges.set(note.id, exchange);
-    try {
-      if (!isUsable(this.#client.session)) await within(this.#connect(), timeoutMs);
-      const { failed } = await this.#provider.send(notification(note), encodeURIComponent(token));
-      const failure = failed[0] as Failure | undefined;
-      return failure === undefined ? this.#answer(exchange, 200, undefined) : this.#failure(exchange, failure);
-    } catch (fault) {
-      return { kind: "none", fault };
-    } finally {
-      if (this.#exchanges.get(note.id) === exchange) this.#exchanges.delete(note.id);
+    if (!isUsable(this.#client.session)) {
+      const fault = await failureWithin(this.#connect(), timeoutMs);
+      if (fault !== undefined) return { kind: "none", fault };
     }
+    const exchange: Exchange = { timeoutMs, startedAtMs, status: undefined, retryAfter: undefined, timedOut: false };
+    this.#exchanges.set(note.id, exchange);
+    const { failed } = await this.#provider.send(notification(note), encodeURIComponent(token));
+    if (this.#exchanges.get(note.id) === exchange) this.#exchanges.delete(note.id);
+    const failure = failed[0] as Failure | undefined;
+    return failure === undefined ? this.#answer(exchange, 200, undefined) : this.#failure(exchange, failure);
   }
 
   /** Opens the connection when there is none. Rejects with what went wrong. */
@@ -151,6 +151,7 @@ export class ApnsLine {
   }
 
   #failure(exchange: Exchange, failure: Failure): ApnsAnswer {
+    if (exchange.timedOut) return { kind: "none", fault: new TimedOut("no answer from APNs") };
     // An answer without a body, or one that is no JSON, reaches us as an error without its status: the exchange has it.
     const status = typeof failure.status === "number" ? failure.status : exchange.status;
     if (status === undefined) return { kind: "none", fault: failure.error ?? failure };
@@ -208,8 +209,9 @@ export class ApnsLine {
         () => {
           // Silent since this request went out: most likely a dead connection, so the next one gets a new one.
           if (this.#lastAnswerAtMs < exchange.startedAtMs) this.#leave(session);
+          exchange.timedOut = true;
           onTimeout?.();
-          stream.destroy(new TimedOut("no answer from APNs"));
+          stream.destroy();
         },
         Math.max(leftMs, 1),
       );
@@ -281,17 +283,15 @@ function openSocket(url: URL, trust: Trust): TLSSocket {
   return socket;
 }
 
-/** The promise's outcome, or a time-out. */
-async function within(promise: Promise<void>, msMax: number): Promise<void> {
+/** Undefined when the promise resolves in time, else what it rejected with, or a time-out. */
+async function failureWithin(promise: Promise<void>, msMax: number): Promise<unknown> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new TimedOut("no connection to APNs")), msMax);
+  const late = new Promise<TimedOut>((resolve) => {
+    timer = setTimeout(() => resolve(new TimedOut("no connection to APNs")), msMax);
   });
-  try {
-    await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const failure = await Promise.race([promise.catch((fault: unknown) => fault), late]);
+  clearTimeout(timer);
+  return failure;
 }
 
 async function drain(session: ClientHttp2Session): Promise<void> {

@@ -83,7 +83,7 @@ export class FcmSender implements PushSender {
     if (fitted === undefined) return { kind: "refused", reason: "payloadTooLarge", ours: true };
     if (device.tokenState === "dead") return { kind: "tokenDead", which: "token", reason: knownDead };
     const message = messageOf(device.push.token, fitted, ttlMs);
-    return within(Math.min(this.#options.requestMsMax ?? requestMsMax, ttlMs), this.#sendAuthorized(message));
+    return within(Math.min(this.#options.requestMsMax ?? requestMsMax, ttlMs), this.#deliver(message));
   }
 
   /** The access token: it costs a signature and a round trip, a connection only the latter. */
@@ -98,7 +98,7 @@ export class FcmSender implements PushSender {
   /** A dry run to a token that no device has: refused for the token's sake, which proves project and credential. */
   async probe(): Promise<string | undefined> {
     const message = { token: "wakeline-check", data: { wakeline: "{}" } };
-    const delivery = await this.#sendAuthorized(message, true);
+    const delivery = await this.#deliver(message, true);
     if (delivery.kind === "accepted" || delivery.kind === "tokenDead") return undefined;
     if (delivery.kind === "refused" && delivery.reason === "INVALID_ARGUMENT") return undefined;
     return `${this.#options.endpoint.origin}: ${delivery.reason}`;
@@ -118,32 +118,41 @@ export class FcmSender implements PushSender {
     // Five tries in four seconds, whatever the call's deadline: retries belong to the gateway.
     wire.retry = undefined;
     wire.getToken = () => this.#token.value();
-    wire.send = (request) => {
-      const path = new URL(request.url).pathname;
-      return send({ ...request, url: `${endpoint.origin}${endpoint.pathname.replace(/\/$/, "")}${path}`, timeout });
+    const origin = `${endpoint.origin}${endpoint.pathname.replace(/\/$/, "")}`;
+    wire.send = async (request) => {
+      const moved = { ...request, url: `${origin}${new URL(request.url).pathname}`, timeout };
+      const token = await this.#token.value();
+      try {
+        return await send(moved);
+      } catch (fault) {
+        if (!isTokenRefusal(fault)) throw fault;
+        // Once: an access token can be withdrawn before its time; a wrong credential cannot be cured.
+        this.#token.drop(token);
+        return send(moved);
+      }
     };
   }
 
-  async #sendAuthorized(message: Message, dryRun = false): Promise<Delivery> {
-    const sentAtMs = this.#options.clock.nowMs();
-    const first = await this.#sendOnce(message, dryRun);
-    if (first.answer?.status !== 401) return first.delivery;
-    // Once: an access token can be withdrawn before its time; a wrong credential cannot be cured.
-    this.#token.drop(sentAtMs);
-    return (await this.#sendOnce(message, dryRun)).delivery;
-  }
-
-  async #sendOnce(message: Message, dryRun: boolean): Promise<{ delivery: Delivery; answer?: HttpAnswer }> {
+  async #deliver(message: Message, dryRun = false): Promise<Delivery> {
     try {
-      const providerId = await this.#messaging.send(message, dryRun);
-      return { delivery: { kind: "accepted", providerId } };
+      return { kind: "accepted", providerId: await this.#messaging.send(message, dryRun) };
     } catch (fault) {
-      if (fault instanceof TokenRefused) return { delivery: { kind: "refused", reason: fault.reason, ours: true } };
+      if (fault instanceof TokenRefused) return { kind: "refused", reason: fault.reason, ours: true };
       const answer = (fault as { readonly httpResponse?: HttpAnswer }).httpResponse;
-      if (answer === undefined) return { delivery: failedDelivery(fault) };
-      return { delivery: fcmDelivery(answer, this.#options.clock.wallMs()), answer };
+      if (answer !== undefined) return fcmDelivery(answer, this.#options.clock.wallMs());
+      const { code } = fault as { readonly code?: unknown };
+      // The library's own checks: a message that never left.
+      if (typeof code === "string" && code.startsWith("messaging/"))
+        return { kind: "refused", reason: code, ours: true };
+      return failedDelivery(fault);
     }
   }
+}
+
+/** 401 that speaks of our access token, not of the project's APNs or web push key. */
+function isTokenRefusal(fault: unknown): boolean {
+  const response = (fault as { readonly response?: { readonly status?: number; readonly text?: string } }).response;
+  return response?.status === 401 && response.text?.includes("THIRD_PARTY_AUTH_ERROR") !== true;
 }
 
 /** Firebase installation ids: 17 bytes in base64url, the first four bits 0111. Registration tokens are far longer. */

@@ -62,7 +62,6 @@ export class TokenRefused extends Error {
 
 interface AccessToken {
   readonly value: string;
-  readonly fetchedAtMs: number;
   readonly expiresAtMs: number;
 }
 
@@ -90,9 +89,9 @@ export class GoogleToken {
     return this.#token.value;
   }
 
-  /** Forgets the token that a request of `sentAtMs` (clock's nowMs) carried, unless another has taken its place already. */
-  drop(sentAtMs: number): void {
-    if (this.#token !== undefined && this.#token.fetchedAtMs <= sentAtMs) this.#token = undefined;
+  /** Forgets `value` (refused with 401), unless another has taken its place already. */
+  drop(value: string): void {
+    if (this.#token?.value === value) this.#token = undefined;
   }
 
   #renew(): Promise<AccessToken> {
@@ -122,8 +121,7 @@ export class GoogleToken {
     if (!response.ok || typeof access_token !== "string")
       throw new TokenRefused(typeof error === "string" ? error : `status ${response.status}`);
     const lifeSec = typeof expires_in === "number" && expires_in > 0 ? expires_in : assertionSec;
-    const fetchedAtMs = this.#clock.nowMs();
-    return { value: access_token, fetchedAtMs, expiresAtMs: fetchedAtMs + lifeSec * 1000 };
+    return { value: access_token, expiresAtMs: this.#clock.nowMs() + lifeSec * 1000 };
   }
 
   async #assertion(): Promise<string> {

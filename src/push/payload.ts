@@ -94,9 +94,11 @@ function cut(
   payload: PushPayload,
   field: Field,
   value: string,
+  bytesMax: number,
   fits: (candidate: PushPayload) => boolean,
 ): PushPayload | undefined {
-  const points = field.cuttable ? Array.from(value) : [];
+  // A character is a byte at least: what lies beyond the limit cannot stay, and is not looked at.
+  const points = field.cuttable ? Array.from(value.slice(0, bytesMax)) : [];
   const upTo = (length: number): PushPayload =>
     field.write(payload, length === 0 ? "" : `${points.slice(0, length).join("")}…`);
   if (!fits(upTo(0))) return undefined;
@@ -126,7 +128,7 @@ export function fitPayload(
   for (const field of cutOrder) {
     const value = field.read(left);
     if (value === undefined) continue;
-    const shorter = cut(left, field, value, fits);
+    const shorter = cut(left, field, value, bytesMax, fits);
     if (shorter !== undefined) return shorter;
     left = field.write(left, "");
   }

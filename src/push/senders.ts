@@ -106,7 +106,6 @@ class Senders implements SenderSet {
       this.#open.delete(app);
       this.#table.delete(app);
     }
-    for (const { app, provider, text } of faults) this.#options.log.error("push.unusable", { app, provider, text });
     this.#faults = faults;
     await Promise.all(retired.map((sender) => sender.close()));
     return faults;

@@ -3,6 +3,7 @@ import webpush from "web-push";
 import type { DeviceRecord } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
 import { deliveryOf, knownDead, rowOfStatus, webpushStatuses } from "./delivery.ts";
+import { isLoopbackHost } from "./endpoint.ts";
 import { failedDelivery } from "./failure.ts";
 import { fitPayload } from "./payload.ts";
 import { post } from "./post.ts";
@@ -88,6 +89,7 @@ export class WebPushSender implements PushSender {
     if (fitted === undefined) return { kind: "refused", reason: "payloadTooLarge", ours: true };
     const timeoutMs = Math.min(this.#options.requestMsMax ?? requestMsMax, ttlMs);
     const verdict = await this.#judge(subscription.endpoint, timeoutMs);
+    if (verdict === "late") return { kind: "retry", afterMs: 0, reason: "endpoint not resolved in time" };
     if (!verdict.ok) return { kind: "refused", reason: `endpoint: ${verdict.reason}`, ours: false };
     const request = this.#encrypt(subscription, fitted, ttlMs);
     if (request === undefined) return { kind: "tokenDead", which: "token", reason: "not a push subscription" };
@@ -115,12 +117,13 @@ export class WebPushSender implements PushSender {
     return Promise.resolve();
   }
 
-  async #judge(endpoint: URL, timeoutMs: number): Promise<UrlVerdict> {
-    if (endpoint.protocol !== "https:" && !(endpoint.protocol === "http:" && this.#options.allowLoopbackHttp === true))
+  async #judge(endpoint: URL, timeoutMs: number): Promise<UrlVerdict | "late"> {
+    const isLocal = endpoint.protocol === "http:" && isLoopbackHost(endpoint.hostname);
+    if (endpoint.protocol !== "https:" && !(isLocal && this.#options.allowLoopbackHttp === true))
       return { ok: false, reason: "not https" };
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<UrlVerdict>((resolve) => {
-      timer = setTimeout(() => resolve({ ok: false, reason: "not resolved in time" }), Math.max(1, timeoutMs));
+    const late = new Promise<"late">((resolve) => {
+      timer = setTimeout(() => resolve("late"), Math.max(1, timeoutMs));
     });
     try {
       return await Promise.race([this.#options.allowUrl(endpoint), late]);

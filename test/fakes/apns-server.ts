@@ -47,6 +47,8 @@ export interface ApnsFakeOptions {
   /** Names in the certificate. */
   readonly names?: readonly string[];
   readonly certificate?: Certificate;
+  /** The best TLS that it speaks. */
+  readonly tlsMax?: "TLSv1.1" | "TLSv1.3";
   /** Streams at once that the server allows. */
   readonly streamsMax?: number;
   /** False: requests are counted out, not kept (long runs). */
@@ -57,7 +59,13 @@ export interface ApnsFakeOptions {
 export async function startApnsFake(options: ApnsFakeOptions = {}): Promise<ApnsFake> {
   const authority = options.authority ?? createTestAuthority();
   const { cert, key } = options.certificate ?? authority.issue(options.names ?? ["localhost", "127.0.0.1"]);
-  const server = createSecureServer({ cert, key, settings: { maxConcurrentStreams: options.streamsMax ?? 1000 } });
+  const server = createSecureServer({
+    cert,
+    key,
+    minVersion: "TLSv1",
+    maxVersion: options.tlsMax ?? "TLSv1.3",
+    settings: { maxConcurrentStreams: options.streamsMax ?? 1000 },
+  });
   const open = new Set<ServerHttp2Session>();
   const numbers = new WeakMap<ServerHttp2Session, number>();
   let connections = 0;

@@ -63,8 +63,13 @@ function alternativeNames(names: readonly string[]): Buffer {
 }
 
 const authorityExtension = sequence(objectId("2.5.29.19"), yes, octets(sequence(yes)));
-const pem = (bytes: Uint8Array): string =>
-  `-----BEGIN CERTIFICATE-----\n${Buffer.from(bytes).toString("base64").replace(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`;
+function pem(bytes: Uint8Array): string {
+  const lines =
+    Buffer.from(bytes)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+}
 
 interface Fields {
   readonly subject: string;
