@@ -32,7 +32,11 @@ export interface Config {
     readonly natAddress: string | undefined;
   };
   readonly wake: { readonly deadlineSec: number; readonly ring: "on_push" | "on_device" | "immediate" };
-  readonly limits: { readonly accountsPerDevice: number; readonly devicesPerAccount: number; readonly leaseDays: number };
+  readonly limits: {
+    readonly accountsPerDevice: number;
+    readonly devicesPerAccount: number;
+    readonly leaseDays: number;
+  };
   readonly apps: readonly AppConfig[];
 }
 
