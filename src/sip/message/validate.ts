@@ -1,9 +1,9 @@
-import { CR, LF } from "./chars.ts";
-import { Header, type HeaderId } from "./header.ts";
+import { CR, equalBytes, isLws, LF } from "./chars.ts";
+import { Header, type HeaderId, headerName } from "./header.ts";
 import { maxForwardsMax, viasMax } from "./limits.ts";
 import { Method } from "./method.ts";
 import { Address, isStar, readAddress } from "./read-address.ts";
-import { cseqMethodText, readCSeq } from "./read-cseq.ts";
+import { readCSeq } from "./read-cseq.ts";
 import { readNumber } from "./read-number.ts";
 import { countVias, readVia, Via } from "./read-via.ts";
 import { parseUri, Scheme, UriSpan } from "../uri.ts";
@@ -23,19 +23,19 @@ function bad(reason: string): Verdict {
   return { ok: false, status: 400, reason };
 }
 
-/** Headers that a message has once (RFC 3261 §20 table 2, §7.3.1): which of two wins must not decide anything. */
-const mandatory: readonly (readonly [HeaderId, string])[] = [
-  [Header.to, "To"],
-  [Header.from, "From"],
-  [Header.callId, "Call-ID"],
-  [Header.cseq, "CSeq"],
-];
-const single: readonly (readonly [HeaderId, string])[] = [
-  [Header.maxForwards, "Max-Forwards"],
-  [Header.expires, "Expires"],
-  [Header.contentLength, "Content-Length"],
-  [Header.contentType, "Content-Type"],
-];
+/** Headers that a message must have, and those it may have only once (RFC 3261 §20 table 2, §7.3.1): which of two wins must not decide anything. */
+const mandatory = [Header.to, Header.from, Header.callId, Header.cseq, Header.via] as const;
+const single = [Header.maxForwards, Header.expires, Header.contentLength, Header.contentType] as const;
+const mandatoryBits = bitsOf(mandatory);
+const onceBits = (mandatoryBits | bitsOf(single)) & ~(1 << Header.via);
+
+/** Ids under 32 as one bit each. */
+function bitsOf(ids: readonly HeaderId[]): number {
+  let bits = 0;
+  for (const id of ids) bits |= 1 << id;
+  return bits;
+}
+
 const addressLists: readonly (readonly [HeaderId, string])[] = [
   [Header.contact, "Contact"],
   [Header.route, "Route"],
@@ -56,7 +56,7 @@ export function validateRequest(view: SipView): Verdict {
   if (countVias(view) < 1) return bad("Malformed Via");
   if (!isCallId(view)) return bad("Malformed Call-ID");
   if (readCSeq(view) < 0) return bad("Malformed CSeq");
-  if (cseqMethodText(view) !== view.methodText()) {
+  if (!isMethodTwice(view)) {
     return view.method === Method.other
       ? { ok: false, status: 501, reason: "Not Implemented" }
       : bad("CSeq Method Mismatch");
@@ -133,17 +133,29 @@ export function hasBareLineBreak(view: SipView): boolean {
 }
 
 function checkCounts(view: SipView): string | undefined {
-  for (const [id, name] of mandatory) {
-    const first = view.find(id);
-    if (first < 0) return `Missing ${name}`;
-    if (view.find(id, first) >= 0) return `More Than One ${name}`;
+  let seen = 0;
+  for (let i = 0; i < view.headerCount; i++) {
+    const id = view.id(i);
+    if (id >= 32) continue;
+    const bit = 1 << id;
+    if ((seen & bit & onceBits) !== 0) return `More Than One ${headerName(id)}`;
+    seen |= bit;
   }
-  if (view.find(Header.via) < 0) return "Missing Via";
-  for (const [id, name] of single) {
-    const first = view.find(id);
-    if (first >= 0 && view.find(id, first) >= 0) return `More Than One ${name}`;
-  }
-  return undefined;
+  if ((seen & mandatoryBits) === mandatoryBits) return undefined;
+  const missing = mandatory.find((id) => (seen & (1 << id)) === 0)!;
+  return `Missing ${headerName(missing)}`;
+}
+
+/** Whether CSeq names the method of the start line, letter by letter. */
+function isMethodTwice(view: SipView): boolean {
+  const i = view.find(Header.cseq);
+  const from = view.valueTo(i) - (view.methodTo - view.methodFrom);
+  // A well-formed CSeq ends with its method, and a token cannot begin in the middle of white space.
+  return (
+    from > view.valueFrom(i) &&
+    isLws(view.bytes[from - 1]!) &&
+    equalBytes(view.bytes, view.methodFrom, view.methodTo, view.bytes, from, view.valueTo(i))
+  );
 }
 
 function isCallId(view: SipView): boolean {
