@@ -2,7 +2,7 @@ import { fieldMessages, invite, bytesOf, tortureCases } from "../sip/message/cor
 import type { Seeded } from "./seeded.ts";
 
 /** Real messages of the kinds that the product meets, beside RFC 4475. */
-export const corpus: readonly Uint8Array[] = [
+const corpus: readonly Uint8Array[] = [
   ...fieldMessages,
   ...tortureCases.map(({ bytes }) => bytes),
   invite({ Contact: "*", start: "REGISTER sip:example.com SIP/2.0", CSeq: "1 REGISTER", Expires: "0" }),

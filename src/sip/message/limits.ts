@@ -1,8 +1,6 @@
 /** The bounds of one SIP message. Each has a defined outcome; none can be passed by any sender. */
 
-/** The largest UDP payload there is, and so the largest datagram; a longer region is refused as malformed. */
-export const datagramBytesMax = 65_535;
-/** The largest message on a stream or in a tunnel frame: head and body together. */
+/** The largest message, head and body together, on a stream, in a tunnel frame or in a datagram (which holds 65,507 bytes at most). */
 export const messageBytesMax = 65_536;
 /** Header lines a message may have. RFC 4475 needs 52; the largest seen in the field had 71. More is `tooManyHeaders`. */
 export const headersMax = 256;

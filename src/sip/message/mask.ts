@@ -1,4 +1,3 @@
-import { latin1 } from "./chars.ts";
 import { Header, type HeaderId } from "./header.ts";
 import { MessageKind, type SipView } from "./view.ts";
 
@@ -76,9 +75,4 @@ function clean(text: string): string {
     from = i + 1;
   }
   return out + text.slice(from);
-}
-
-/** For logs of what could not be scanned: the first bytes, control characters as spaces. */
-export function rawStart(bytes: Uint8Array, from: number, to: number): string {
-  return maskText(latin1(bytes, from, Math.min(to, from + 60)));
 }

@@ -148,7 +148,7 @@ export interface AddressText {
 
 const scratch = new Address();
 
-export function addressText(bytes: Uint8Array, address: Address): AddressText {
+function addressText(bytes: Uint8Array, address: Address): AddressText {
   return {
     display: displayText(bytes, address),
     uri: latin1(bytes, address.uriFrom, address.uriTo),

@@ -3,7 +3,7 @@ import type { HeaderId } from "./header.ts";
 import type { SipView } from "./view.ts";
 
 /** Offset of the first `,` of bytes[from, to) outside quoted strings and `<>`, or `to`. */
-export function endOfListValue(bytes: Uint8Array, from: number, to: number): number {
+function endOfListValue(bytes: Uint8Array, from: number, to: number): number {
   let quoted = false;
   let bracketed = false;
   for (let at = from; at < to; at++) {

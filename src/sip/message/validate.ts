@@ -117,7 +117,7 @@ function ofScan(view: SipView): Verdict {
 }
 
 /** A CR without LF or an LF without CR in the head: another parser may see a line end there. */
-export function hasBareLineBreak(view: SipView): boolean {
+function hasBareLineBreak(view: SipView): boolean {
   const { bytes, from, bodyFrom } = view;
   for (let at = from; at < bodyFrom; at++) {
     while (at + 4 < bodyFrom && bytes[at]! > CR && bytes[at + 1]! > CR && bytes[at + 2]! > CR && bytes[at + 3]! > CR)

@@ -124,7 +124,7 @@ function lacksTag(request: SipView, i: number): boolean {
 }
 
 /** Content-Type, Content-Length, the empty line and the body. */
-export function writeBody(
+function writeBody(
   writer: MessageWriter,
   body: Uint8Array | string | undefined,
   contentType: string | undefined,
@@ -138,7 +138,7 @@ export function writeBody(
 }
 
 /** Header line i with its CR LF. */
-export function copyLine(writer: MessageWriter, view: SipView, i: number): void {
+function copyLine(writer: MessageWriter, view: SipView, i: number): void {
   writer.slice(view.bytes, view.lineFrom(i), view.nextLine(i));
 }
 
