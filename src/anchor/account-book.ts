@@ -31,5 +31,11 @@ export interface AccountBook {
    * BYE for a lost phone) and that `challenge` (401/407) asks for; undefined when the rules forbid an answer: foreign realm,
    * foreign peer, weaker algorithm than pinned, secret gone.
    */
-  authorize(row: RegistrationIndex, challenge: SipView, source: Source, method: string, uri: string): string | undefined;
+  authorize(
+    row: RegistrationIndex,
+    challenge: SipView,
+    source: Source,
+    method: string,
+    uri: string,
+  ): string | undefined;
 }

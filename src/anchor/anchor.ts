@@ -1,0 +1,210 @@
+import type { AccountId, CallUuid, DeviceId, RegistrationIndex, TunnelId } from "../base/ids.ts";
+import type { PeerId, Source } from "../net/network.ts";
+import type { SipView } from "../sip/message/view.ts";
+import type { ServerTransaction } from "../sip/transaction/transactions.ts";
+import type { CallSummary, Command, LadderEntry } from "../workers/protocol.ts";
+import { summaryOf } from "./call-book.ts";
+import { errandOf, type Cancellable } from "./core.ts";
+import { FromNetwork, type Accept, type Receive } from "./from-network.ts";
+import { FromTunnel, tunnelSource } from "./from-tunnel.ts";
+import type { AnchorOptions } from "./options.ts";
+import { makeParts, type Parts } from "./parts.ts";
+
+export type { AnchorOptions, AnchorSettings, Uplink } from "./options.ts";
+
+/** How much of each kind is held: for tests of what is left behind, and for a shard's summary. */
+export interface AnchorSizes {
+  readonly transactions: number;
+  readonly dialogs: number;
+  readonly inboundCalls: number;
+  readonly outbound: number;
+  readonly messages: number;
+  readonly links: number;
+  readonly alarms: number;
+  readonly mwi: number;
+}
+
+/**
+ * The call side of a shard: a transparent relay between the accounts' servers and their phones (design §2). The phone sees the
+ * real far end; the far end sees one plain UA. Pure: what it wants goes out through Network and Uplink, time comes with `tick`.
+ *
+ * The doors (`FromNetwork`, `FromTunnel`) decide whose a message is, the parts behind them do the work; this class joins them
+ * to the transactions.
+ */
+export class Anchor {
+  readonly #parts: Parts;
+  readonly #fromNetwork: FromNetwork;
+  readonly #fromTunnel: FromTunnel;
+  /** Set while a request is with the transactions: what becomes of it if it is no repetition. */
+  #accept: Accept | undefined;
+  /** Set while a response is with the transactions: where it came from; undefined for tunnels. */
+  #responseSource: Source | undefined;
+
+  constructor(options: AnchorOptions) {
+    this.#parts = makeParts(options, {
+      onRequest: (tx, view) => {
+        const accept = this.#accept;
+        this.#accept = undefined;
+        accept?.(tx, view);
+      },
+      onAck: (view, source) => {
+        if (source.address === tunnelSource.address) this.#fromTunnel.onAck(view);
+        else this.#fromNetwork.onAck(view, source);
+      },
+      onCancel: (invite: ServerTransaction, view: SipView) => (invite.data as Cancellable | undefined)?.onCancel(view),
+      onResponse: (tx, view) => {
+        if (view.status >= 200) this.#parts.core.settled(tx);
+        errandOf(tx).responder.onResponse(tx, view, this.#responseSource);
+      },
+      onFailure: (tx, cause) => {
+        this.#parts.core.settled(tx);
+        errandOf(tx).responder.onFailure(tx, cause);
+      },
+      onAckTimeout: () => {},
+    });
+    const receive: Receive = (view, source, hop, scope, accept) => {
+      this.#accept = accept;
+      this.#parts.core.transactions.receiveRequest(view, source, hop, scope);
+      this.#accept = undefined;
+    };
+    this.#fromNetwork = new FromNetwork(this.#parts, receive);
+    this.#fromTunnel = new FromTunnel(this.#parts, receive, (view) => this.#receiveResponse(view, undefined));
+  }
+
+  // ---- the network
+
+  /** A request, scanned, well or not: what cannot be worked on is refused without state. The view is valid during the call. */
+  onRequest(view: SipView, source: Source): void {
+    this.#fromNetwork.onRequest(view, source);
+  }
+
+  /** A valid response that is not the keeper's. */
+  onResponse(view: SipView, source: Source): void {
+    if (!this.#receiveResponse(view, source)) this.#parts.core.count("unmatchedDropped");
+  }
+
+  /** The server of an account is known now, or is another. */
+  onServerKnown(row: RegistrationIndex): void {
+    this.#parts.outbound.onServerKnown(this.#parts.core.options.book.accountId(row));
+  }
+
+  /** An account became registered, or is no longer: begins or ends its MWI subscription. */
+  onRegistration(accountId: AccountId, registered: boolean): void {
+    this.#parts.mwi.onRegistration(accountId, registered);
+  }
+
+  /**
+   * A connection broke or a UDP peer is unreachable. What waits for an answer on a connection is sent once more on a new one: the server
+   * may have closed an idle one at that moment. The second time it has failed.
+   */
+  onPeerDown(peer: PeerId, _reason: string): void {
+    const { flows, transactions } = this.#parts.core;
+    const hop = flows.hop(peer);
+    const pending = [...hop.pending];
+    if (!hop.reliable || pending.some((tx) => errandOf(tx).retried)) {
+      transactions.hopFailed(hop);
+      return;
+    }
+    for (const tx of pending) {
+      errandOf(tx).retried = true;
+      transactions.rebind(tx, hop);
+    }
+  }
+
+  // ---- the tunnels
+
+  /** One frame of a phone; `last`: no other shard is left to ask. */
+  onFrame(tunnelId: TunnelId, bytes: Uint8Array, last: boolean): void {
+    this.#fromTunnel.onFrame(tunnelId, bytes, last);
+  }
+
+  /**
+   * A device has opened a tunnel, or the accounts behind an open one have changed. First what is owed to it: requests without a final
+   * answer again, held frames in order; then calls and messages that wait.
+   */
+  tunnelOpened(command: Extract<Command, { kind: "tunnelOpened" }>): void {
+    const { core, inbound, messages } = this.#parts;
+    const { tunnelId, deviceId, accounts } = command;
+    const isKnown = core.links.ofTunnel(tunnelId) !== undefined;
+    const link = core.links.open(deviceId, tunnelId, accounts, core.nowMs());
+    if (!isKnown) {
+      for (const tx of link.takeInterrupted()) core.transactions.rebind(tx, link);
+      link.release();
+    }
+    inbound.onTunnel(link, command.ticketCall, command.voip);
+    messages.onTunnel(link);
+  }
+
+  tunnelClosed(tunnelId: TunnelId): void {
+    const link = this.#parts.core.links.close(tunnelId, this.#parts.core.nowMs());
+    if (link !== undefined) this.#parts.lost.onClosed(link);
+  }
+
+  /** A provider's answer to the wake of a device. */
+  onDelivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed"): void {
+    this.#parts.inbound.onDelivery(call, deviceId, outcome);
+  }
+
+  /** The device is no longer the account's: it is not rung for it, and may not speak for it. Running calls go on. */
+  subscriptionRemoved(accountId: AccountId, deviceId: DeviceId): void {
+    const { core, inbound, mwi } = this.#parts;
+    inbound.subscriptionRemoved(accountId, deviceId);
+    core.links.find(deviceId)?.removeAccount(accountId);
+    mwi.subscriptionRemoved(accountId);
+  }
+
+  // ---- the operator
+
+  calls(): CallSummary[] {
+    return this.#parts.core.calls.summaries();
+  }
+
+  call(call: CallUuid): { readonly summary: CallSummary; readonly ladder: readonly LadderEntry[] } | undefined {
+    const record = this.#parts.core.calls.find(call);
+    return record === undefined ? undefined : { summary: summaryOf(record), ladder: record.ladder.entries };
+  }
+
+  /** Until `untilMs` (Unix ms) every message of the account goes upward as `ladder`. */
+  traceStart(accountId: AccountId, untilMs: number): void {
+    this.#parts.core.recorder.trace(accountId, untilMs);
+  }
+
+  /** New calls are answered 503 from now on. */
+  drain(): void {
+    this.#parts.inbound.drain();
+    this.#parts.outbound.drain();
+  }
+
+  /** Calls that have not ended. */
+  get running(): number {
+    return this.#parts.core.calls.running;
+  }
+
+  sizes(): AnchorSizes {
+    const { core, inbound, outbound, messages, mwi } = this.#parts;
+    return {
+      transactions: core.transactions.size,
+      dialogs: core.dialogs.size,
+      inboundCalls: inbound.size,
+      outbound: outbound.size,
+      messages: messages.size,
+      links: core.links.size,
+      alarms: core.alarms.size,
+      mwi: mwi.size,
+    };
+  }
+
+  tick(nowMs: number): void {
+    const { flows, transactions, alarms } = this.#parts.core;
+    for (const hop of flows.takeFailed()) transactions.hopFailed(hop);
+    transactions.tick(nowMs);
+    alarms.advance(nowMs);
+  }
+
+  #receiveResponse(view: SipView, source: Source | undefined): boolean {
+    this.#responseSource = source;
+    const tx = this.#parts.core.transactions.receiveResponse(view);
+    this.#responseSource = undefined;
+    return tx !== undefined;
+  }
+}

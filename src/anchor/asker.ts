@@ -1,0 +1,117 @@
+import { keepSource, type Source } from "../net/network.ts";
+import { rewrite, viaLines } from "../sip/message/rewrite.ts";
+import { scan } from "../sip/message/scan.ts";
+import { SipView } from "../sip/message/view.ts";
+import { writeResponse, type ResponseOptions } from "../sip/message/write-response.ts";
+import type { ServerTransaction } from "../sip/transaction/transactions.ts";
+import type { Belonging, Core } from "./core.ts";
+import { responseToPhone, responseToServer } from "./rewriting.ts";
+
+const stamped = new SipView();
+
+/** Who asked: where the answers to a request go, those of the other side and our own. */
+export abstract class Asker {
+  readonly tx: ServerTransaction;
+  readonly belonging: Belonging;
+  protected readonly core: Core;
+  #finalStatus = 0;
+
+  constructor(core: Core, tx: ServerTransaction, belonging: Belonging) {
+    this.core = core;
+    this.tx = tx;
+    this.belonging = belonging;
+  }
+
+  /** Status of the final answer, 0 while there is none. */
+  get finalStatus(): number {
+    return this.#finalStatus;
+  }
+
+  /** Passes on a response of the other side. */
+  pass(view: SipView): void {
+    this.#send(this.rewritten(view), view.status);
+  }
+
+  /** Answers ourselves. */
+  answer(status: number, reason: string, options: ResponseOptions = {}): void {
+    const received = this.received();
+    this.#send(
+      writeResponse(this.core.writer, this.tx.request, status, reason, {
+        ...options,
+        ...(received === undefined ? {} : { received }),
+      }),
+      status,
+    );
+  }
+
+  protected abstract rewritten(view: SipView): Uint8Array;
+  protected abstract received(): ResponseOptions["received"];
+  protected abstract get party(): "server" | "device";
+
+  #send(bytes: Uint8Array, status: number): void {
+    if (status >= 200 && this.#finalStatus === 0) this.#finalStatus = status;
+    this.core.sent(this.belonging, this.party, bytes);
+    this.core.transactions.respond(this.tx, bytes, status);
+  }
+}
+
+/** The account's server: it sees our Contact and its own Vias, the top one stamped with where it came from (RFC 3581 §4). */
+export class ServerAsker extends Asker {
+  readonly source: Source;
+  readonly contact: string;
+  #vias: string | undefined;
+
+  /** `contact`: ours, in brackets. */
+  constructor(core: Core, tx: ServerTransaction, belonging: Belonging, contact: string) {
+    super(core, tx, belonging);
+    this.source = keepSource(tx.source);
+    this.contact = contact;
+  }
+
+  protected override get party(): "server" {
+    return "server";
+  }
+
+  protected override rewritten(view: SipView): Uint8Array {
+    return responseToServer(this.core.writer, view, this.#stampedVias(), this.contact);
+  }
+
+  protected override received(): ResponseOptions["received"] {
+    return this.source;
+  }
+
+  #stampedVias(): string {
+    if (this.#vias === undefined) {
+      const bytes = writeResponse(this.core.writer, this.tx.request, 100, "Trying", { received: this.source });
+      scan(bytes, 0, bytes.length, stamped);
+      this.#vias = viaLines(stamped);
+    }
+    return this.#vias;
+  }
+}
+
+/** A phone: it sees everything as the far end wrote it, under its own Vias. */
+export class PhoneAsker extends Asker {
+  protected override get party(): "device" {
+    return "device";
+  }
+
+  protected override rewritten(view: SipView): Uint8Array {
+    return responseToPhone(this.core.writer, view, viaLines(this.tx.request));
+  }
+
+  protected override received(): undefined {
+    return undefined;
+  }
+}
+
+/** A 503 would tell the server that all our accounts are down (RFC 3261 §16.7 step 6): a phone's own goes on as 500. */
+export function passAsProxy(core: Core, asker: Asker, view: SipView): void {
+  if (view.status === 503 && asker instanceof ServerAsker) asker.answer(500, "Server Internal Error");
+  else asker.pass(view);
+}
+
+/** An unchanged copy of a scanned message. */
+export function copyOf(core: Core, view: SipView): Uint8Array {
+  return rewrite(view, {}, core.writer);
+}

@@ -1,0 +1,139 @@
+import type { AccountId, DeviceId, RegistrationIndex } from "../base/ids.ts";
+import type { Source } from "../net/network.ts";
+import { Counter, type CounterName } from "../observe/lanes.ts";
+import type { MethodId } from "../sip/message/method.ts";
+import { scan, ScanResult } from "../sip/message/scan.ts";
+import { SipView } from "../sip/message/view.ts";
+import { MessageWriter } from "../sip/message/writer.ts";
+import { Transactions, type ClientTransaction, type TransactionUser } from "../sip/transaction/transactions.ts";
+import { Alarms } from "./alarms.ts";
+import { CallBook, type CallRecord } from "./call-book.ts";
+import { DeviceLink, DeviceLinks } from "./device-link.ts";
+import { DialogTable } from "./dialog.ts";
+import { Flows, type Flow, type TrackedHop } from "./flow.ts";
+import { Recorder, type Party } from "./ladder.ts";
+import type { AnchorOptions, AnchorSettings } from "./options.ts";
+
+/** Takes what becomes of a request that we sent. `source` is undefined for answers out of a tunnel. */
+export interface Responder {
+  /** Each response the transaction passes: provisional, final, and every further 2xx to INVITE. */
+  onResponse(tx: ClientTransaction, view: SipView, source: Source | undefined): void;
+  onFailure(tx: ClientTransaction, cause: "timeout" | "transport"): void;
+}
+
+/** Takes the CANCEL of an INVITE that we were sent. */
+export interface Cancellable {
+  onCancel(cancel: SipView): void;
+}
+
+/** What a client transaction carries as `data`. */
+export interface Errand {
+  readonly hop: TrackedHop;
+  readonly responder: Responder;
+  /** Sent once more after its connection broke. */
+  retried: boolean;
+}
+
+/** Whom a message belongs to, for the ladder. */
+export interface Belonging {
+  readonly record: CallRecord | undefined;
+  readonly accountId: AccountId;
+  readonly deviceId: DeviceId;
+}
+
+/** Via sent-by towards phones: a WebSocket needs none that resolves (RFC 7118 §5.1). */
+const tunnelSentBy = "wakeline.invalid";
+
+/** The tables and tools that all parts of the call side share; decides nothing itself. */
+export class Core {
+  readonly options: AnchorOptions;
+  readonly settings: AnchorSettings;
+  readonly alarms: Alarms;
+  readonly transactions: Transactions;
+  readonly flows: Flows;
+  readonly links: DeviceLinks;
+  readonly dialogs = new DialogTable();
+  readonly calls: CallBook;
+  readonly recorder: Recorder;
+  /** Scratch: what it holds is valid until the next message is written. */
+  readonly writer = new MessageWriter();
+  readonly #sent = new SipView();
+
+  constructor(options: AnchorOptions, user: TransactionUser) {
+    const { clock, random, network, uplink, lane } = options;
+    this.options = options;
+    this.settings = options.settings;
+    this.alarms = new Alarms(clock.nowMs());
+    this.transactions = new Transactions({ clock, random, user });
+    this.flows = new Flows(network);
+    this.links = new DeviceLinks(uplink);
+    this.calls = new CallBook(clock, random, uplink, lane);
+    this.recorder = new Recorder(uplink, () => clock.wallMs());
+  }
+
+  nowMs(): number {
+    return this.options.clock.nowMs();
+  }
+
+  count(name: CounterName): void {
+    this.options.lane.add(Counter[name], 1);
+  }
+
+  rowOf(accountId: AccountId): RegistrationIndex | undefined {
+    return this.options.book.rowOf(accountId);
+  }
+
+  /** Via value towards a server; undefined while the route's address is not known. */
+  viaToServer(flow: Flow, accountId: AccountId, branch: string): string | undefined {
+    const row = this.rowOf(accountId);
+    const natEmulation = row !== undefined && this.options.book.isNatEmulated(row);
+    return this.flows.via(flow, branch, natEmulation);
+  }
+
+  /** Via value towards a phone. */
+  viaToPhone(branch: string): string {
+    return `SIP/2.0/WSS ${tunnelSentBy};branch=${branch}`;
+  }
+
+  /** Sends a request in a client transaction; `bytes` may be the scratch writer's. */
+  request(
+    hop: TrackedHop,
+    bytes: Uint8Array,
+    method: MethodId,
+    branch: string,
+    responder: Responder,
+  ): ClientTransaction {
+    const errand: Errand = { hop, responder, retried: false };
+    const tx = this.transactions.request(hop, bytes, method, branch, errand);
+    hop.pending.add(tx);
+    if (hop instanceof DeviceLink && !hop.isOpen) hop.noteUnsent(tx);
+    return tx;
+  }
+
+  /** The transaction has its final answer, or none will come. */
+  settled(tx: ClientTransaction): void {
+    errandOf(tx).hop.pending.delete(tx);
+  }
+
+  /** Writes a message that we send into the ladder. */
+  sent(belonging: Belonging, to: Party, bytes: Uint8Array): void {
+    if (scan(bytes, 0, bytes.length, this.#sent) !== ScanResult.ok) return;
+    this.recorder.message(
+      belonging.record?.ladder,
+      belonging.accountId,
+      "wakeline",
+      to,
+      this.#sent,
+      belonging.deviceId,
+    );
+  }
+
+  /** Writes a message that we received into the ladder. */
+  received(belonging: Belonging, from: Party, view: SipView): void {
+    this.recorder.message(belonging.record?.ladder, belonging.accountId, from, "wakeline", view, belonging.deviceId);
+  }
+}
+
+export function errandOf(tx: ClientTransaction): Errand {
+  return tx.data as Errand;
+}

@@ -1,0 +1,138 @@
+import { keepSource, type LocalAddress, type Network, type PeerId, type Source } from "../net/network.ts";
+import type { ClientTransaction, Hop } from "../sip/transaction/transactions.ts";
+
+/** A hop that knows which of its requests have no final answer yet. */
+export interface TrackedHop extends Hop {
+  readonly pending: Set<ClientTransaction>;
+}
+
+/** A server, by its own address: requests and, when its connection is gone, responses. */
+export class PeerHop implements TrackedHop {
+  readonly peer: PeerId;
+  readonly reliable: boolean;
+  readonly pending = new Set<ClientTransaction>();
+  readonly #network: Network;
+  readonly #onFailed: (hop: PeerHop) => void;
+
+  constructor(network: Network, peer: PeerId, onFailed: (hop: PeerHop) => void) {
+    this.#network = network;
+    this.#onFailed = onFailed;
+    this.peer = peer;
+    this.reliable = network.endpoint(peer).transport !== "udp";
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#network.send(this.peer, bytes) === "failed") this.#onFailed(this);
+  }
+}
+
+/** Back to where a message came from: the same connection, or the address and port (RFC 3261 §18.2.2, RFC 3581 §4). */
+export class ReplyHop implements TrackedHop {
+  readonly source: Source;
+  readonly reliable: boolean;
+  readonly pending = new Set<ClientTransaction>();
+  readonly #network: Network;
+  readonly #fallback: PeerHop | undefined;
+
+  constructor(network: Network, source: Source, fallback: PeerHop | undefined) {
+    this.#network = network;
+    this.source = keepSource(source);
+    this.reliable = source.transport !== "udp";
+    this.#fallback = fallback;
+  }
+
+  send(bytes: Uint8Array): void {
+    // §18.2.2: when the connection is gone the response goes over a new one, to the account's server and nobody else.
+    if (this.#network.reply(this.source, bytes) === "failed") this.#fallback?.send(bytes);
+  }
+}
+
+/** How a dialog reaches its server (design rule 2): not by Route, but the way its first message went. */
+export interface Flow {
+  readonly hop: PeerHop | ReplyHop;
+  /** The server, or one that is reached by the same route: gives the address that Via names. */
+  readonly peer: PeerId;
+}
+
+/** Interns the hops to servers. */
+export class Flows {
+  readonly #network: Network;
+  readonly #peers = new Map<PeerId, PeerHop>();
+  readonly #failed = new Set<PeerHop>();
+  readonly #onFailed = (hop: PeerHop): void => {
+    this.#failed.add(hop);
+  };
+
+  constructor(network: Network) {
+    this.#network = network;
+  }
+
+  toPeer(peer: PeerId): Flow {
+    return { hop: this.hop(peer), peer };
+  }
+
+  hop(peer: PeerId): PeerHop {
+    let hop = this.#peers.get(peer);
+    if (hop === undefined) {
+      hop = new PeerHop(this.#network, peer, this.#onFailed);
+      this.#peers.set(peer, hop);
+    }
+    return hop;
+  }
+
+  /** Where the answers to a request go. `server` is tried when the connection that it came by is gone. */
+  reply(source: Source, server: PeerId | undefined): ReplyHop {
+    const isServer = source.transport !== "udp" && server !== undefined && this.#network.isFrom(server, source);
+    return new ReplyHop(this.#network, source, isServer ? this.hop(server) : undefined);
+  }
+
+  /**
+   * How to send requests to where `source` is. A stream's source port is not one that takes connections, so there the account's own
+   * server stands for its flow, and any other plausible peer is spoken to on the connection that it opened.
+   */
+  toSource(source: Source, server: PeerId | undefined): Flow {
+    if (source.transport === "udp") {
+      const { transport, address, port } = source;
+      return this.toPeer(this.#network.peer({ transport, address, port }));
+    }
+    if (server !== undefined && this.#network.isFrom(server, source)) return this.toPeer(server);
+    const serverName = server === undefined ? undefined : this.#network.endpoint(server).serverName;
+    const peer =
+      server !== undefined && this.#network.endpoint(server).transport === source.transport
+        ? server
+        : this.#network.peer({
+            transport: source.transport,
+            address: source.address,
+            port: source.port,
+            ...(serverName === undefined ? {} : { serverName }),
+          });
+    return { hop: new ReplyHop(this.#network, source, undefined), peer };
+  }
+
+  /** Whether a message of `source` comes the dialog's own way. */
+  isOn(flow: Flow, source: Source): boolean {
+    const { hop } = flow;
+    if (this.#network.isFrom(flow.peer, source)) return true;
+    return (
+      hop instanceof ReplyHop && hop.source.transport === source.transport && hop.source.address === source.address
+    );
+  }
+
+  /** Our Via value; undefined while the route's local address is not known. */
+  via(flow: Flow, branch: string, natEmulation: boolean): string | undefined {
+    const local = this.#network.localAddress(flow.peer, natEmulation);
+    return local === undefined ? undefined : viaText(this.#network.endpoint(flow.peer).transport, local, branch);
+  }
+
+  /** Hops whose last send failed, once. */
+  takeFailed(): readonly PeerHop[] {
+    if (this.#failed.size === 0) return [];
+    const failed = [...this.#failed];
+    this.#failed.clear();
+    return failed;
+  }
+}
+
+function viaText(transport: "udp" | "tcp" | "tls", local: LocalAddress, branch: string): string {
+  return `SIP/2.0/${transport.toUpperCase()} ${local.host}:${local.port};rport;branch=${branch}`;
+}

@@ -1,0 +1,527 @@
+import type { AccountId, DeviceId } from "../base/ids.ts";
+import type { Source } from "../net/network.ts";
+import { Header } from "../sip/message/header.ts";
+import { Method } from "../sip/message/method.ts";
+import { tagOf } from "../sip/message/read-address.ts";
+import { listHas } from "../sip/message/read-list.ts";
+import type { SipView } from "../sip/message/view.ts";
+import { writeCancel } from "../sip/message/write-ack-cancel.ts";
+import type { ClientTransaction } from "../sip/transaction/transactions.ts";
+import { cancelledMs } from "../sip/transaction/timers.ts";
+import type { CallState } from "../workers/protocol.ts";
+import type { Alarm } from "./alarms.ts";
+import { passAsProxy, type ServerAsker } from "./asker.ts";
+import { bestResponse } from "./best-response.ts";
+import type { CallRecord } from "./call-book.ts";
+import { newTag } from "./call-uuid.ts";
+import type { Belonging, Cancellable, Core, Responder } from "./core.ts";
+import type { DeviceLink } from "./device-link.ts";
+import { cseqOf, type Dialog } from "./dialog.ts";
+import type { DialogLife } from "./dialog-life.ts";
+import type { Flow } from "./flow.ts";
+import { Leg } from "./leg.ts";
+import { declineGraceMs, goneCallKeptMs, timerCMs, tunnelSilenceMs } from "./limits.ts";
+import { acknowledgeUnwanted, endUnwanted, indifferent } from "./own-requests.ts";
+import {
+  answeredElsewhereReason,
+  declinedReason,
+  missedReason,
+  reasonOf,
+  reasonText,
+  removedReason,
+  saysAnsweredElsewhere,
+} from "./reason.ts";
+import { requestToPhone } from "./rewriting.ts";
+import type { Target } from "./targets.ts";
+
+/** What an inbound call is made of. */
+export interface InboundCallParts {
+  readonly core: Core;
+  readonly life: DialogLife;
+  readonly record: CallRecord;
+  readonly asker: ServerAsker;
+  readonly flow: Flow;
+  /** user@domain of the account: the Request-URI for a phone that has registered no Contact. */
+  readonly aor: string;
+  /** Where the account's owner wants calls that reach no phone: a URI, or undefined. */
+  readonly forwardTo: string | undefined;
+  /** It has its final answer. */
+  readonly onGone: (call: InboundCall) => void;
+  /** Late comers are no longer to be expected. */
+  readonly onForgotten: (call: InboundCall) => void;
+}
+
+/**
+ * A call from the server: the INVITE parked until phones come, forked to each as it opens its tunnel (RFC 3261 §16.6), their
+ * responses chosen from (§16.7). Once a phone has answered, its dialog goes its own way; this object then only tells late
+ * comers that they are late.
+ */
+export class InboundCall implements Cancellable {
+  readonly record: CallRecord;
+  readonly accountId: AccountId;
+  readonly callId: string;
+  readonly fromTag: string;
+  readonly cseq: number;
+  /** To-tag of the responses that are ours alone: our 180, our 480. */
+  readonly ownTag: string;
+  readonly asker: ServerAsker;
+  readonly #core: Core;
+  readonly #life: DialogLife;
+  readonly #flow: Flow;
+  readonly #aor: string;
+  readonly #forwardTo: string | undefined;
+  readonly #onGone: (call: InboundCall) => void;
+  readonly #onForgotten: (call: InboundCall) => void;
+  readonly #legs = new Map<DeviceId, Leg>();
+  readonly #startedMs: number;
+  readonly #reliableProvisionals: boolean;
+  #hasRung = false;
+  #rangOurselves = false;
+  #answeredBy: Leg | undefined;
+  #answeredTag: string | undefined;
+  #isOver = false;
+  #deadline: Alarm | undefined;
+  #timerC: Alarm | undefined;
+  #grace: Alarm | undefined;
+
+  constructor(parts: InboundCallParts) {
+    const { core, record, asker } = parts;
+    const invite = asker.tx.request;
+    this.#core = core;
+    this.#life = parts.life;
+    this.#flow = parts.flow;
+    this.#aor = parts.aor;
+    this.#forwardTo = parts.forwardTo;
+    this.#onGone = parts.onGone;
+    this.#onForgotten = parts.onForgotten;
+    this.record = record;
+    this.asker = asker;
+    this.accountId = record.accountId;
+    this.callId = record.callId;
+    this.fromTag = tagOf(invite, Header.from) ?? "";
+    this.cseq = cseqOf(invite);
+    this.ownTag = newTag(core.options.random);
+    this.#startedMs = core.nowMs();
+    this.#reliableProvisionals = listHas(invite, Header.require, "100rel");
+    asker.tx.data = this;
+  }
+
+  /** No final answer was given. */
+  get isOpen(): boolean {
+    return !this.#isOver && this.#answeredBy === undefined;
+  }
+
+  /** The INVITE is answered already by 100. `targets` as `chooseTargets` gave them. */
+  start(targets: readonly Target[]): void {
+    const { deadlineSec, ring } = this.#core.settings;
+    for (const target of targets) {
+      this.#legs.set(target.deviceId, new Leg(target, this.#core.transactions.newBranch()));
+      this.record.devices.push(target.deviceId);
+    }
+    this.#core.calls.announce(this.record);
+    this.#deadline = this.#core.alarms.set(this.#startedMs + deadlineSec * 1_000, () => this.#onDeadline());
+    for (const leg of this.#legs.values()) {
+      const link = leg.approach === "tunnel" ? this.#core.links.find(leg.deviceId) : undefined;
+      if (link !== undefined) this.#offer(leg, link);
+    }
+    this.#wake([...this.#legs.values()].filter((leg) => leg.approach === "wake"));
+    if (![...this.#legs.values()].some((leg) => leg.isPending || leg.isHeld)) return this.#unreachable();
+    if (ring === "immediate" && [...this.#legs.values()].some((leg) => leg.isPending)) this.#ringOurselves();
+  }
+
+  /**
+   * The device has opened a tunnel. `afterVoip`: by the ticket of a voip push for this very call, whose system demands to see
+   * a call even when it is gone.
+   */
+  onTunnel(link: DeviceLink, afterVoip: boolean): void {
+    const leg = this.#legs.get(link.deviceId);
+    if (leg === undefined) return;
+    if (this.isOpen && !leg.isDone) {
+      // What was sent on an earlier tunnel was sent again by the link; a first time is ours.
+      if (leg.tx === undefined) this.#offer(leg, link);
+      return;
+    }
+    if (afterVoip && leg !== this.#answeredBy && leg.final === undefined) this.#offerGone(leg, link);
+  }
+
+  onDelivery(deviceId: DeviceId, outcome: "accepted" | "failed"): void {
+    const leg = this.#legs.get(deviceId);
+    if (leg === undefined || !this.isOpen) return;
+    this.#core.recorder.note(this.record.ladder, this.accountId, "push", "wakeline", outcome, deviceId);
+    if (outcome === "failed") {
+      leg.wake = "failed";
+      this.#settle();
+    } else if (this.#core.settings.ring === "on_push" && !leg.isDone) this.#ringOurselves();
+  }
+
+  /** The device is no longer the account's. */
+  removeDevice(deviceId: DeviceId): void {
+    const leg = this.#legs.get(deviceId);
+    if (leg === undefined || !this.isOpen || leg.isDone) return;
+    this.#cancelLeg(leg, removedReason);
+    leg.isDead = true;
+    this.#settle();
+  }
+
+  /** The server takes the call back (§9.2). */
+  onCancel(cancel: SipView): void {
+    this.#core.received(this.asker.belonging, "server", cancel);
+    const reason = reasonOf(cancel);
+    this.#takenBack(saysAnsweredElsewhere(reason) ? "answeredElsewhere" : "cancelled", reason);
+  }
+
+  /** An ACK with a To-tag that is nobody's here: the server forked, and another branch answered (design rule 4). */
+  onForeignAck(): void {
+    this.#takenBack("answeredElsewhere", answeredElsewhereReason);
+  }
+
+  /** A request in the early dialog of our own 180: no phone knows of it (design rule 7). */
+  onOwnDialogRequest(view: SipView, answer: (status: number, reason: string) => void): void {
+    if (view.method === Method.bye) {
+      answer(200, "OK");
+      this.#takenBack("cancelled", reasonOf(view));
+    } else if (view.method === Method.options) answer(200, "OK");
+    else if (view.method === Method.prack) {
+      // We never ask for one.
+      answer(481, "Call/Transaction Does Not Exist");
+    } else {
+      // RFC 5057 §5.1: refuses the request, leaves the dialog.
+      answer(488, "Not Acceptable Here");
+    }
+  }
+
+  #takenBack(state: "cancelled" | "answeredElsewhere", reason: string | undefined): void {
+    if (!this.isOpen) return;
+    this.asker.answer(487, "Request Terminated", { toTag: this.ownTag });
+    this.#endLegs(reason ?? "", undefined);
+    this.#core.count(state === "cancelled" ? "callsCancelled" : "callsAnsweredElsewhere");
+    this.#over(state);
+  }
+
+  // ---- towards the phones
+
+  #offer(leg: Leg, link: DeviceLink): void {
+    this.#sendInvite(leg, link);
+    if (leg.isHeard || leg.wake !== "none" || !leg.wakeable) return;
+    // A tunnel may be a dead socket that nobody has noticed yet.
+    leg.wake = "due";
+    leg.silence = this.#core.alarms.set(this.#core.nowMs() + tunnelSilenceMs, () => this.#onSilence(leg));
+  }
+
+  #onSilence(leg: Leg): void {
+    if (leg.isHeard || leg.isDone || !this.isOpen || leg.wake !== "due") return;
+    this.#wake([leg]);
+  }
+
+  #sendInvite(leg: Leg, link: DeviceLink): void {
+    const invite = this.asker.tx.request;
+    const uri = link.contacts.get(this.accountId) ?? `sip:${this.#aor}`;
+    const bytes = requestToPhone(this.#core.writer, invite, this.#core.viaToPhone(leg.branch), uri);
+    this.#core.sent(this.#belongingOf(leg), "device", bytes);
+    leg.isSent = true;
+    leg.tx = this.#core.request(link, bytes, Method.invite, leg.branch, this.#responderOf(leg));
+  }
+
+  /** A call that is gone, shown to a system that demands one: INVITE and CANCEL. */
+  #offerGone(leg: Leg, link: DeviceLink): void {
+    if (leg.isSent) return;
+    this.#sendInvite(leg, link);
+    this.#sendCancel(leg, leg.cancelReason ?? missedReason);
+  }
+
+  #wake(legs: readonly Leg[]): void {
+    if (legs.length === 0) return;
+    for (const leg of legs) {
+      leg.wake = "sent";
+      this.#core.recorder.note(this.record.ladder, this.accountId, "wakeline", "push", "wake", leg.deviceId);
+    }
+    const { record } = this;
+    this.#core.options.uplink.emit({
+      kind: "wake",
+      call: record.call,
+      callId: record.callId,
+      accountId: this.accountId,
+      targets: targetsOf(legs),
+      from: record.from,
+      receivedAtMs: record.startedAtMs,
+      deadlineMs: record.startedAtMs + this.#core.settings.deadlineSec * 1_000,
+    });
+  }
+
+  #responderOf(leg: Leg): Responder {
+    return {
+      onResponse: (tx: ClientTransaction, view: SipView, _source: Source | undefined) =>
+        this.#onResponse(leg, tx, view),
+      onFailure: (tx: ClientTransaction) => this.#onFailure(leg, tx),
+    };
+  }
+
+  #onFailure(leg: Leg, tx: ClientTransaction): void {
+    if (leg.tx !== tx) return;
+    leg.tx = undefined;
+    if (leg.isDone || !this.isOpen) return;
+    // Timer B: not a word in 32 s. Its next tunnel gets the INVITE anew; when none can be expected the leg is dead.
+    if (leg.wake !== "sent" && leg.wake !== "due") leg.isDead = true;
+    this.#settle();
+  }
+
+  #onResponse(leg: Leg, tx: ClientTransaction, view: SipView): void {
+    this.#core.received(this.#belongingOf(leg), "device", view);
+    leg.isHeard = true;
+    if (view.status >= 200 && view.status < 300) return this.#onAccepted(leg, view);
+    if (view.status >= 300) {
+      if (leg.tx === tx) leg.tx = undefined;
+      return this.#onDeclined(leg, view);
+    }
+    if (!this.isOpen || leg.isDone || view.status === 100) return;
+    this.#dialogOf(leg, view);
+    if (view.status >= 180 && view.status < 190) this.#onRinging();
+    // §16.7 step 2: each 1xx but 100 starts timer C again.
+    if (this.#timerC !== undefined) this.#armTimerC();
+    this.asker.pass(view);
+  }
+
+  #onRinging(): void {
+    if (this.#hasRung) return;
+    this.#hasRung = true;
+    // Design rule 11: someone hears it; from now on the caller's patience counts, bounded by timer C.
+    this.#core.alarms.clear(this.#deadline);
+    this.#armTimerC();
+  }
+
+  #armTimerC(): void {
+    this.#core.alarms.clear(this.#timerC);
+    this.#timerC = this.#core.alarms.set(this.#core.nowMs() + timerCMs, () => this.#onDeadline());
+  }
+
+  #onAccepted(leg: Leg, view: SipView): void {
+    const tag = tagOf(view, Header.to) ?? "";
+    if (this.#answeredBy === leg && this.#answeredTag === tag) {
+      // RFC 6026 §7.1: the phone repeats its 2xx until the ACK; each goes on.
+      this.asker.pass(view);
+      return;
+    }
+    if (!this.isOpen || leg.isDead) return this.#refuseAccepted(leg, view, tag);
+    this.#answeredBy = leg;
+    this.#answeredTag = tag;
+    const dialog = this.#dialogOf(leg, view);
+    if (dialog !== undefined) this.#life.confirm(dialog);
+    this.asker.pass(view);
+    this.#dropDialogs(dialog);
+    this.#endLegs(answeredElsewhereReason, leg);
+    this.#core.count("callsAnswered");
+    this.#core.calls.answered(this.record, leg.deviceId);
+    // A 2xx without a tag makes no dialog that we could follow.
+    if (dialog === undefined) this.#core.calls.end(this.record, "ended");
+    this.#forgetLater();
+  }
+
+  /** Picked up too late: the phone must not think that it talks to someone. */
+  #refuseAccepted(leg: Leg, view: SipView, tag: string): void {
+    const link = this.#core.links.ensure(leg.deviceId, this.#core.nowMs());
+    const belonging = this.#belongingOf(leg);
+    acknowledgeUnwanted(this.#core, link, belonging, view);
+    if (leg.unwantedTag === tag) return;
+    leg.unwantedTag = tag;
+    endUnwanted(this.#core, link, belonging, view, leg.cancelReason ?? answeredElsewhereReason);
+  }
+
+  #onDeclined(leg: Leg, view: SipView): void {
+    this.#dropDialogsOf(leg);
+    if (!this.isOpen) return;
+    if (leg.isDone) {
+      // The last of those that a 6xx of another phone cancelled.
+      if (this.#grace !== undefined && !this.#isAsking()) this.#settle();
+      return;
+    }
+    leg.final = view.keep();
+    this.#core.alarms.clear(leg.silence);
+    if (view.status >= 600) {
+      // §16.7 step 5: nobody else is asked, but whoever is answering right now still may.
+      for (const other of this.#legs.values()) {
+        if (other !== leg && !other.isDone) this.#cancelLeg(other, declinedReason);
+      }
+      if (this.#isAsking()) {
+        this.#grace ??= this.#core.alarms.set(this.#core.nowMs() + declineGraceMs, () => this.#settle());
+        return;
+      }
+    }
+    this.#settle();
+  }
+
+  /** Some phone has the INVITE and no final response. */
+  #isAsking(): boolean {
+    return [...this.#legs.values()].some((leg) => leg.tx !== undefined);
+  }
+
+  // ---- towards the server
+
+  /** Ends the call when nothing more can come of any leg. */
+  #settle(): void {
+    if (!this.isOpen) return;
+    const legs = [...this.#legs.values()];
+    if (legs.some((leg) => leg.isPending)) return;
+    const finals = legs.flatMap((leg) => (leg.final === undefined ? [] : [leg.final]));
+    const best = finals[bestResponse(finals.map((final) => final.status))];
+    if (best !== undefined) return this.#decline(best);
+    // A phone in the foreground is rung by the server itself; our branch stays out of the way until it is taken back.
+    if (!legs.some((leg) => leg.isHeld)) this.#unreachable();
+  }
+
+  #decline(best: SipView): void {
+    passAsProxy(this.#core, this.asker, best);
+    this.#endLegs(declinedReason, undefined);
+    this.#core.count("callsRefused");
+    this.#over("ended");
+  }
+
+  /** No device can be woken, or none is left: the caller hears so at once. */
+  #unreachable(): void {
+    this.#answerAbsent();
+    this.#endLegs(missedReason, undefined);
+    this.#core.count("callsUnreachable");
+    this.#over("missed");
+  }
+
+  #onDeadline(): void {
+    if (!this.isOpen) return;
+    const finals = [...this.#legs.values()].flatMap((leg) => (leg.final === undefined ? [] : [leg.final]));
+    const best = finals[bestResponse(finals.map((final) => final.status))];
+    if (best !== undefined) return this.#decline(best);
+    this.#core.recorder.note(this.record.ladder, this.accountId, "wakeline", "wakeline", "deadline");
+    this.#answerAbsent();
+    this.#endLegs(missedReason, undefined);
+    this.#core.count("callsMissed");
+    this.#over("missed");
+  }
+
+  #answerAbsent(): void {
+    const toTag = this.ownTag;
+    if (this.#forwardTo === undefined) this.asker.answer(480, "Temporarily Unavailable", { toTag });
+    else this.asker.answer(302, "Moved Temporarily", { toTag, contact: `<${this.#forwardTo}>` });
+  }
+
+  /** One 180 of our own, in an early dialog of our own; none once a phone rings, none where it would have to be acknowledged. */
+  #ringOurselves(): void {
+    if (this.#rangOurselves || this.#hasRung || this.#reliableProvisionals) return;
+    this.#rangOurselves = true;
+    this.asker.answer(180, "Ringing", { toTag: this.ownTag, contact: this.asker.contact });
+  }
+
+  // ---- endings
+
+  /** Cancels every leg but `winner`, and tells sleeping phones by push. */
+  #endLegs(reason: string, winner: Leg | undefined): void {
+    const sleeping: Leg[] = [];
+    for (const leg of this.#legs.values()) {
+      if (leg === winner || leg.isDone) continue;
+      const link = this.#core.links.find(leg.deviceId);
+      if ((leg.wake === "sent" || leg.wake === "failed") && link?.serves(this.accountId) !== true) sleeping.push(leg);
+      this.#cancelLeg(leg, reason);
+    }
+    if (sleeping.length === 0) return;
+    const { call, callId, from } = this.record;
+    const text = reasonText(reason);
+    const isMissed = reason === missedReason;
+    // What failed as a wake may still get through as an alert; a cancel is for those who ring.
+    const targets = isMissed ? this.#wanting(sleeping) : targetsOf(sleeping.filter((leg) => leg.wake === "sent"));
+    if (targets.length === 0) return;
+    this.#core.options.uplink.emit({
+      kind: "notify",
+      push: isMissed ? "missed" : "cancel",
+      accountId: this.accountId,
+      targets,
+      call,
+      callId,
+      from,
+      ...(text === undefined || isMissed ? {} : { text }),
+    });
+  }
+
+  /** Those whose owner wants to hear of missed calls. */
+  #wanting(legs: readonly Leg[]): ReturnType<typeof targetsOf> {
+    const wanted = new Set(
+      this.#core.options.directory
+        .subscriptions(this.accountId)
+        .flatMap((subscription) => (subscription.notify.missed ? [subscription.subscriptionId] : [])),
+    );
+    return targetsOf(legs).filter(({ subscriptionId }) => wanted.has(subscriptionId));
+  }
+
+  #cancelLeg(leg: Leg, reason: string): void {
+    leg.cancelReason = reason;
+    this.#core.alarms.clear(leg.silence);
+    if (leg.tx !== undefined) this.#sendCancel(leg, reason);
+  }
+
+  /**
+   * The CANCEL goes at once: a tunnel keeps the order, so it cannot come before its INVITE, which is why §9.1 makes others wait for
+   * a 1xx. On a new tunnel it is repeated alone: the INVITE is not shown again for a call that is gone.
+   */
+  #sendCancel(leg: Leg, reason: string): void {
+    const { tx } = leg;
+    if (tx === undefined || tx.isOver) return;
+    const link = this.#core.links.ensure(leg.deviceId, this.#core.nowMs());
+    const bytes = writeCancel(this.#core.writer, tx.request, reason === "" ? undefined : reason);
+    this.#core.sent(this.#belongingOf(leg), "device", bytes);
+    this.#core.settled(tx);
+    this.#core.request(link, bytes, Method.cancel, leg.branch, indifferent);
+    // §9.1: what the CANCEL has not ended by then never will.
+    this.#core.alarms.set(this.#core.nowMs() + cancelledMs, () => {
+      if (!tx.isOver) this.#core.transactions.forget(tx);
+    });
+  }
+
+  #over(state: Exclude<CallState, "ringing" | "answered">): void {
+    this.#isOver = true;
+    this.#dropDialogs(undefined);
+    this.#core.calls.end(this.record, state);
+    this.#forgetLater();
+  }
+
+  #forgetLater(): void {
+    for (const alarm of [this.#deadline, this.#timerC, this.#grace]) this.#core.alarms.clear(alarm);
+    this.#onGone(this);
+    const now = this.#core.nowMs();
+    const deadlineMs = this.#startedMs + this.#core.settings.deadlineSec * 1_000;
+    this.#core.alarms.set(Math.max(deadlineMs, now) + goneCallKeptMs, () => this.#onForgotten(this));
+  }
+
+  // ---- dialogs
+
+  #dialogOf(leg: Leg, response: SipView): Dialog | undefined {
+    return this.#life.fromResponse(
+      {
+        accountId: this.accountId,
+        deviceId: leg.deviceId,
+        record: this.record,
+        contact: this.asker.contact,
+        flow: this.#flow,
+        direction: "toPhone",
+        request: this.asker.tx.request,
+      },
+      response,
+    );
+  }
+
+  #dropDialogsOf(leg: Leg): void {
+    for (const dialog of this.#core.dialogs.ofCallId(this.callId) ?? []) {
+      if (dialog.record === this.record && dialog.deviceId === leg.deviceId && !dialog.confirmed)
+        this.#life.drop(dialog);
+    }
+  }
+
+  #dropDialogs(kept: Dialog | undefined): void {
+    for (const dialog of this.#core.dialogs.ofCallId(this.callId) ?? []) {
+      if (dialog.record === this.record && dialog !== kept) this.#life.drop(dialog);
+    }
+  }
+
+  #belongingOf(leg: Leg): Belonging {
+    return { record: this.record, accountId: this.accountId, deviceId: leg.deviceId };
+  }
+}
+
+function targetsOf(legs: readonly Leg[]): { deviceId: Leg["deviceId"]; subscriptionId: Leg["subscriptionId"] }[] {
+  return legs.map(({ deviceId, subscriptionId }) => ({ deviceId, subscriptionId }));
+}

@@ -1,0 +1,224 @@
+import type { Source } from "../net/network.ts";
+import { Header } from "../sip/message/header.ts";
+import { Method } from "../sip/message/method.ts";
+import { tagOf } from "../sip/message/read-address.ts";
+import type { SipView } from "../sip/message/view.ts";
+import { writeCancel } from "../sip/message/write-ack-cancel.ts";
+import type { ClientTransaction, ServerTransaction } from "../sip/transaction/transactions.ts";
+import { passAsProxy, PhoneAsker, ServerAsker, type Asker } from "./asker.ts";
+import { newTag } from "./call-uuid.ts";
+import type { Belonging, Cancellable, Core, Responder } from "./core.ts";
+import type { DeviceLink } from "./device-link.ts";
+import type { Dialog } from "./dialog.ts";
+import type { DialogLife, Direction } from "./dialog-life.ts";
+import { relaysPerDeviceMax } from "./limits.ts";
+import { reasonOf } from "./reason.ts";
+import { hopsLeft, requestToPhone, requestToServer } from "./rewriting.ts";
+
+/** Called with each response before it is passed on. */
+export type Observe = (view: SipView) => void;
+
+/** One request that goes on to the other side, and its answers back: hop by hop (RFC 3261 §16), an ACK to a 2xx excepted. */
+export class RelayedRequest implements Responder, Cancellable {
+  readonly asker: Asker;
+  readonly #core: Core;
+  readonly #observe: Observe;
+  readonly #onDone: () => void;
+  #tx: ClientTransaction | undefined;
+  #done = false;
+
+  constructor(core: Core, asker: Asker, observe: Observe, onDone: () => void) {
+    this.#core = core;
+    this.asker = asker;
+    this.#observe = observe;
+    this.#onDone = onDone;
+    asker.tx.data = this;
+  }
+
+  get isDone(): boolean {
+    return this.#done;
+  }
+
+  /** The transaction towards the other side has begun. */
+  start(tx: ClientTransaction): void {
+    this.#tx = tx;
+  }
+
+  onResponse(_tx: ClientTransaction, view: SipView, source: Source | undefined): void {
+    this.#core.received(this.asker.belonging, source === undefined ? "device" : "server", view);
+    // §16.7 step 5: a 100 is hop by hop.
+    if (view.status === 100) return;
+    this.#observe(view);
+    passAsProxy(this.#core, this.asker, view);
+    if (view.status >= 200) this.#finish();
+  }
+
+  onFailure(_tx: ClientTransaction, cause: "timeout" | "transport"): void {
+    if (this.asker.finalStatus === 0) {
+      if (cause === "transport") this.#fail(503, "Service Unavailable");
+      else if (this.asker.tx.method === Method.invite) this.#fail(408, "Request Timeout");
+      // RFC 4320 §4.2: a non-INVITE request is never answered 408; its sender has given up by now.
+    }
+    this.#finish();
+  }
+
+  onCancel(cancel: SipView): void {
+    this.cancel(reasonOf(cancel));
+  }
+
+  /** Cancels what we sent, now or once the other side has said anything (§9.1). */
+  cancel(reason: string | undefined): void {
+    const tx = this.#tx;
+    if (tx === undefined || this.#done) return;
+    const bytes = writeCancel(this.#core.writer, tx.request, reason);
+    this.#core.sent(this.asker.belonging, this.asker instanceof ServerAsker ? "device" : "server", bytes);
+    this.#core.transactions.cancel(tx, bytes);
+  }
+
+  /** Answers in the other side's place; nothing once it has answered. */
+  fail(status: number, reason: string): void {
+    if (this.asker.finalStatus === 0) this.#fail(status, reason);
+    this.#finish();
+  }
+
+  #fail(status: number, reason: string): void {
+    this.asker.answer(status, reason, { toTag: newTag(this.#core.options.random) });
+  }
+
+  #finish(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#onDone();
+  }
+}
+
+/** The relay inside dialogs, both ways. */
+export class Relay {
+  readonly #core: Core;
+  readonly #life: DialogLife;
+  /** Requests of each phone that the server has not answered. */
+  readonly #asking = new Map<DeviceLink, Set<RelayedRequest>>();
+
+  constructor(core: Core, life: DialogLife) {
+    this.#core = core;
+    this.#life = life;
+  }
+
+  /** A request of the server in a dialog goes to the phone, now or with the next tunnel. */
+  fromServer(tx: ServerTransaction, view: SipView, dialog: Dialog): void {
+    const belonging = belongingOf(dialog);
+    this.#core.received(belonging, "server", view);
+    const asker = new ServerAsker(this.#core, tx, belonging, dialog.contact);
+    if (dialog.over && view.method !== Method.notify) return asker.answer(481, "Call/Transaction Does Not Exist");
+    if (hopsLeft(view) < 0) return asker.answer(483, "Too Many Hops");
+    this.#life.onRequest(dialog, "toPhone", view);
+    // §13.3.1: the far end stops repeating its INVITE at once, wherever the phone is.
+    if (view.method === Method.invite) asker.answer(100, "Trying");
+    const link = this.#core.links.ensure(dialog.deviceId, this.#core.nowMs());
+    const relayed = this.#relayed(asker, dialog, "toPhone", () => {});
+    const branch = this.#core.transactions.newBranch();
+    const bytes = requestToPhone(this.#core.writer, view, this.#core.viaToPhone(branch), targetAtPhone(dialog, view));
+    this.#core.sent(belonging, "device", bytes);
+    relayed.start(this.#core.request(link, bytes, view.method, branch, relayed));
+  }
+
+  /** A request of the phone in a dialog goes the dialog's way; its Route stays and does not choose the hop (design rule 2). */
+  fromPhone(tx: ServerTransaction, view: SipView, dialog: Dialog, link: DeviceLink): void {
+    const belonging = belongingOf(dialog);
+    this.#core.received(belonging, "device", view);
+    const asker = new PhoneAsker(this.#core, tx, belonging);
+    if (dialog.over && view.method !== Method.notify) return asker.answer(481, "Call/Transaction Does Not Exist");
+    if (hopsLeft(view) < 0) return asker.answer(483, "Too Many Hops");
+    if (!this.mayAsk(link)) return asker.answer(503, "Service Unavailable");
+    if (view.method === Method.invite) asker.answer(100, "Trying");
+    this.#life.onRequest(dialog, "toServer", view);
+    const branch = this.#core.transactions.newBranch();
+    const via = this.#core.viaToServer(dialog.flow, dialog.accountId, branch);
+    if (via === undefined) return asker.answer(503, "Service Unavailable");
+    const relayed = this.track(link, (done) => this.#relayed(asker, dialog, "toServer", done));
+    const bytes = requestToServer(this.#core.writer, view, { via, contact: dialog.contact });
+    this.#core.sent(belonging, "server", bytes);
+    relayed.start(this.#core.request(dialog.flow.hop, bytes, view.method, branch, relayed));
+  }
+
+  /** The ACK to a 2xx goes end to end, outside any transaction (§13.2.2.4). */
+  ackFromServer(view: SipView, dialog: Dialog): void {
+    const belonging = belongingOf(dialog);
+    this.#core.received(belonging, "server", view);
+    this.#life.onRequest(dialog, "toPhone", view);
+    const via = this.#core.viaToPhone(this.#core.transactions.newBranch());
+    const bytes = requestToPhone(this.#core.writer, view, via, targetAtPhone(dialog, view));
+    this.#core.sent(belonging, "device", bytes);
+    this.#core.links.ensure(dialog.deviceId, this.#core.nowMs()).send(bytes);
+  }
+
+  ackFromPhone(view: SipView, dialog: Dialog): void {
+    const belonging = belongingOf(dialog);
+    this.#core.received(belonging, "device", view);
+    this.#life.onRequest(dialog, "toServer", view);
+    const via = this.#core.viaToServer(dialog.flow, dialog.accountId, this.#core.transactions.newBranch());
+    if (via === undefined) return;
+    const bytes = requestToServer(this.#core.writer, view, { via, contact: dialog.contact });
+    this.#core.sent(belonging, "server", bytes);
+    dialog.flow.hop.send(bytes);
+  }
+
+  /** Whether the phone may have one more request under way. */
+  mayAsk(link: DeviceLink): boolean {
+    return (this.#asking.get(link)?.size ?? 0) < relaysPerDeviceMax;
+  }
+
+  /** Counts a request of the phone until it is done. */
+  track(link: DeviceLink, make: (done: () => void) => RelayedRequest): RelayedRequest {
+    const asking = this.#asking.get(link) ?? new Set();
+    this.#asking.set(link, asking);
+    const relayed = make(() => {
+      asking.delete(relayed);
+      if (asking.size === 0) this.#asking.delete(link);
+    });
+    asking.add(relayed);
+    return relayed;
+  }
+
+  /** Requests of the phone that have no final answer. */
+  asking(link: DeviceLink): readonly RelayedRequest[] {
+    return [...(this.#asking.get(link) ?? [])];
+  }
+
+  #relayed(asker: Asker, dialog: Dialog, direction: Direction, done: () => void): RelayedRequest {
+    const { request } = asker.tx;
+    return new RelayedRequest(
+      this.#core,
+      asker,
+      (response) => this.#life.onResponse(dialog, direction, request, response),
+      () => {
+        // §15.1.1: a BYE without an answer ends the dialog too.
+        if (request.method === Method.bye) this.#life.endCall(dialog);
+        done();
+      },
+    );
+  }
+}
+
+export function belongingOf(dialog: Dialog): Belonging {
+  return { record: dialog.record, accountId: dialog.accountId, deviceId: dialog.deviceId };
+}
+
+/** The phone's Contact, or the Request-URI as it is while the phone has told none. */
+function targetAtPhone(dialog: Dialog, view: SipView): string {
+  return dialog.deviceTarget === "" ? view.requestUri() : dialog.deviceTarget;
+}
+
+/** The three identifiers of the dialog a message belongs to, seen from the phone. */
+export function identifiersOf(
+  view: SipView,
+  deviceSide: "from" | "to",
+): { readonly callId: string; readonly deviceTag: string | undefined; readonly remoteTag: string | undefined } {
+  const from = tagOf(view, Header.from);
+  const to = tagOf(view, Header.to);
+  return {
+    callId: view.value(Header.callId) ?? "",
+    deviceTag: deviceSide === "from" ? from : to,
+    remoteTag: deviceSide === "from" ? to : from,
+  };
+}
