@@ -61,8 +61,10 @@ export class ShardCore implements NetworkReceiver {
       lane,
       userAgent: settings.userAgent,
       events: {
-        onChanged: (_row: RegistrationIndex, accountId: AccountId, status) =>
-          uplink.emit({ kind: "registrationChanged", accountId, status }),
+        onChanged: (_row: RegistrationIndex, accountId: AccountId, status) => {
+          uplink.emit({ kind: "registrationChanged", accountId, status });
+          this.#anchor.onRegistration(accountId, status.state === "registered");
+        },
         onModeLearned: (accountId: AccountId, mode) => uplink.emit({ kind: "modeLearned", accountId, mode }),
         onPresenceDone: (requestId, pending, status) =>
           uplink.emit({ kind: "presenceDone", requestId, pending, status }),
@@ -92,7 +94,7 @@ export class ShardCore implements NetworkReceiver {
         if (result !== ScanResult.ok || !validateResponse(this.#view)) this.#count("malformedDropped");
         else this.#anchor.onResponse(this.#view, source);
       } else {
-        this.#anchor.onRequest(this.#view, source, result);
+        this.#anchor.onRequest(this.#view, source);
       }
     } catch (cause) {
       this.#fault("faultsDatagram", cause);

@@ -86,6 +86,11 @@ export class ClientTable implements ClientOwner {
     this.#settle(record, record.onEvent({ kind: "rebound" }), undefined);
   }
 
+  forget(record: ClientRecord): void {
+    record.terminate();
+    this.#remove(record);
+  }
+
   hopFailed(hop: Hop): void {
     for (const record of this.#hops.on(hop)) this.#failed.push({ record, hop });
   }

@@ -93,9 +93,10 @@ export class Transactions {
     if (tx instanceof ServerRecord) this.#servers.respond(tx, bytes.slice(), status);
   }
 
-  /** Forgets a request as if it had never come: no answer, now or later. */
-  forget(tx: ServerTransaction): void {
+  /** Forgets a request as if it had never come: no answer, now or later. Of one that we sent, no further news. */
+  forget(tx: ServerTransaction | ClientTransaction): void {
     if (tx instanceof ServerRecord) this.#servers.forget(tx);
+    else if (tx instanceof ClientRecord) this.#clients.forget(tx);
   }
 
   /**
