@@ -1,0 +1,99 @@
+import type { StreamFlow } from "./flow.ts";
+import type { ConnectionId } from "./network.ts";
+import { idleMs, inboundHeldBytesMax, inboundMax, inboundPerAddressMax, provenIdleMs } from "./stream-limits.ts";
+
+/**
+ * The accepted connections and who must go when there are too many. One that has brought an account's message is
+ * proven; when a cap is reached the oldest unproven one makes room, so that a flood of idle or half-sent connections
+ * cannot keep a newcomer out, not even from the same address.
+ */
+export class AcceptedFlows {
+  readonly #unproven = new Map<ConnectionId, StreamFlow>();
+  readonly #proven = new Map<ConnectionId, StreamFlow>();
+  readonly #byAddress = new Map<string, Set<StreamFlow>>();
+  #heldBytes = 0;
+  #refused = 0;
+  #evicted = 0;
+
+  get count(): number {
+    return this.#unproven.size + this.#proven.size;
+  }
+
+  /** Newcomers turned away because only proven connections were left. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Unproven connections that made room. */
+  get evicted(): number {
+    return this.#evicted;
+  }
+
+  /** Makes room for one more from `address`. False when there is none. */
+  admit(address: string): boolean {
+    const same = this.#byAddress.get(address);
+    if (same !== undefined && same.size >= inboundPerAddressMax) {
+      const oldest = same.values().find((flow) => flow.provenAtMs === undefined);
+      if (oldest === undefined) return this.#refuse();
+      this.#evict(oldest);
+    }
+    if (this.count >= inboundMax) {
+      const oldest = this.#unproven.values().next().value;
+      if (oldest === undefined) return this.#refuse();
+      this.#evict(oldest);
+    }
+    return true;
+  }
+
+  add(flow: StreamFlow): void {
+    this.#unproven.set(flow.id, flow);
+    const same = this.#byAddress.get(flow.address);
+    if (same === undefined) this.#byAddress.set(flow.address, new Set([flow]));
+    else same.add(flow);
+  }
+
+  remove(flow: StreamFlow): void {
+    this.#unproven.delete(flow.id);
+    this.#proven.delete(flow.id);
+    const same = this.#byAddress.get(flow.address);
+    if (same?.delete(flow) === true && same.size === 0) this.#byAddress.delete(flow.address);
+  }
+
+  prove(flow: StreamFlow, nowMs: number): void {
+    flow.provenAtMs = nowMs;
+    if (this.#unproven.delete(flow.id)) this.#proven.set(flow.id, flow);
+  }
+
+  /** Unfinished bytes of `flow` changed: over the common limit it goes, unless it is proven. */
+  held(flow: StreamFlow, bytes: number): void {
+    this.#heldBytes += bytes;
+    if (bytes > 0 && this.#heldBytes > inboundHeldBytesMax && flow.provenAtMs === undefined) this.#evict(flow);
+  }
+
+  /** Cuts those that are idle, and those whose own limits have passed. */
+  checkTime(nowMs: number): void {
+    for (const flow of this.#unproven.values()) {
+      if (nowMs - flow.openedAtMs >= idleMs) flow.cut("no account's message in time");
+      else flow.checkTime(nowMs);
+    }
+    for (const flow of this.#proven.values()) {
+      if (nowMs - Math.max(flow.provenAtMs ?? 0, flow.lastActiveAtMs) >= provenIdleMs) flow.cut("idle");
+      else flow.checkTime(nowMs);
+    }
+  }
+
+  cutAll(): void {
+    for (const flow of [...this.#unproven.values(), ...this.#proven.values()]) flow.cut("closing");
+  }
+
+  #refuse(): boolean {
+    this.#refused++;
+    return false;
+  }
+
+  #evict(flow: StreamFlow): void {
+    this.#evicted++;
+    this.remove(flow);
+    flow.cut("too many connections");
+  }
+}

@@ -1,0 +1,396 @@
+import { Counter, type Lane } from "../observe/lanes.ts";
+import { isIpv6Text, isWildcard, sourceAddress } from "./address.ts";
+import { DatagramBatch } from "./datagram-batch.ts";
+import { type BunSender, type DatagramWire, type SendPath, WireResult } from "./datagram-wire.ts";
+import type { Libc } from "./libc.ts";
+import type { PeerId, SendOutcome, Source } from "./network.ts";
+import type { Peers } from "./peers.ts";
+import { SocketAddresses } from "./socket-addresses.ts";
+import { BunWire, sendOne } from "./wire-bun.ts";
+import { LibcWire } from "./wire-libc.ts";
+
+/** Socket buffers: Linux' default loses a third and more of a burst. */
+const socketBufferBytes = 8 * 1_048_576;
+/** What waits for a full socket, each socket: beyond it datagrams are dropped and counted. */
+export const waitingCountMax = 8_192;
+export const waitingBytesMax = 8 * 1_048_576;
+/** Nothing so short is a SIP message: CRLF keep-alives (RFC 5626 §4.4.1), single NULs and empty datagrams of NAT keepers. */
+const keepAliveBytesMax = 4;
+/** Tries to find one port that is free at every address when any will do. */
+const anyPortTries = 10;
+
+const solSocket = 1;
+const soSendBuffer = 7;
+const soReceiveBuffer = 8;
+const soSendBufferForce = 32;
+const soReceiveBufferForce = 33;
+/** LIBUS_SOCKET_IPV6_ONLY: `[::]` and `0.0.0.0` are separate sockets, so an IPv4 source is never spelled as IPv6. */
+const ipv6OnlyFlag = 8;
+
+export interface UdpReceiver {
+  onDatagram(bytes: Uint8Array, source: Source): void;
+  /** A burst's datagram could not leave: there is no way to the peer. */
+  onUnreachable(peer: PeerId, reason: string): void;
+  /** The socket reported an ICMP error of some datagram sent before. */
+  onIcmpError(): void;
+}
+
+export interface UdpOptions {
+  /** Local addresses, numeric without brackets. */
+  readonly listen: readonly string[];
+  /** 0: any that is free at all of them. */
+  readonly port: number;
+  readonly peers: Peers;
+  readonly lane: Lane;
+  readonly receiver: UdpReceiver;
+  readonly libc: Libc | undefined;
+  readonly sendPath: SendPath;
+  /** Stands between us and Bun's socket; tests make it refuse. `drain` is what Bun calls when there is room again. */
+  readonly senderOf?: (socket: BunSender, drain: () => void) => BunSender;
+}
+
+interface Waiting {
+  readonly bytes: Uint8Array;
+  readonly port: number;
+  readonly address: string;
+}
+
+type BunUdpSocket = Awaited<ReturnType<typeof bind>>;
+
+/** One bound socket: its way out and what waits for room. */
+class UdpSocket {
+  readonly address: string;
+  readonly ipv6: boolean;
+  readonly bun: BunUdpSocket;
+  readonly sender: BunSender;
+  readonly wire: DatagramWire;
+  readonly #lane: Lane;
+  #waiting: Waiting[] = [];
+  #head = 0;
+  #waitingBytes = 0;
+
+  constructor(options: UdpOptions, address: string, bun: BunUdpSocket, addresses: SocketAddresses) {
+    this.address = address;
+    this.ipv6 = isIpv6Text(address);
+    this.bun = bun;
+    this.#lane = options.lane;
+    const plain: BunSender = bun;
+    this.sender = options.senderOf?.(plain, () => this.release()) ?? plain;
+    const { libc, sendPath } = options;
+    this.wire =
+      libc === undefined || sendPath === "sendMany"
+        ? new BunWire(this.sender, options.peers)
+        : new LibcWire(libc, fdOf(bun), addresses, sendPath);
+  }
+
+  get isWaiting(): boolean {
+    return this.#head < this.#waiting.length;
+  }
+
+  /** One datagram after those that wait. */
+  send(bytes: Uint8Array, port: number, address: string): SendOutcome {
+    if (!this.isWaiting) {
+      const result = sendOne(this.sender, bytes, port, address);
+      if (result === WireResult.sent) return this.#count();
+      if (result !== WireResult.again) return this.drop();
+    }
+    return this.hold(bytes, port, address);
+  }
+
+  /** Copies `bytes` to the end of what waits. */
+  hold(bytes: Uint8Array, port: number, address: string): SendOutcome {
+    const count = this.#waiting.length - this.#head;
+    if (count >= waitingCountMax || this.#waitingBytes + bytes.length > waitingBytesMax) return this.drop();
+    this.#waiting.push({ bytes: Uint8Array.from(bytes), port, address });
+    this.#waitingBytes += bytes.length;
+    return "queued";
+  }
+
+  drop(): SendOutcome {
+    this.#lane.add(Counter.sendsDropped, 1);
+    return "failed";
+  }
+
+  /** Sends what waits until the socket is full again: on Bun's `drain`, and before each burst. */
+  release(): void {
+    for (let next = this.#waiting[this.#head]; next !== undefined; next = this.#waiting[this.#head]) {
+      const result = sendOne(this.sender, next.bytes, next.port, next.address);
+      if (result === WireResult.again) return this.#compact();
+      if (result === WireResult.sent) this.#count();
+      else this.drop();
+      this.#head++;
+      this.#waitingBytes -= next.bytes.length;
+    }
+    this.#compact();
+  }
+
+  #compact(): void {
+    this.#waiting = this.#waiting.slice(this.#head);
+    this.#head = 0;
+  }
+
+  #count(): SendOutcome {
+    this.#lane.add(Counter.datagramsOut, 1);
+    return "sent";
+  }
+}
+
+/**
+ * All UDP sockets of a shard. A single message leaves at once; a burst (`queue`, then `flush`) leaves by the fastest path that the
+ * trial at start found. What a full socket does not take waits in order, bounded; what cannot be sent is counted.
+ */
+export class UdpSockets {
+  readonly port: number;
+  readonly sendPath: SendPath;
+  readonly #peers: Peers;
+  readonly #lane: Lane;
+  readonly #receiver: UdpReceiver;
+  readonly #sockets: readonly UdpSocket[];
+  readonly #addresses: SocketAddresses;
+  readonly #batch = new DatagramBatch();
+  /** Socket of each peer, by peer id; undefined until the first send, null when no socket is of its family. */
+  readonly #socketOf: (UdpSocket | null | undefined)[] = [];
+  readonly #unreachable = new Map<PeerId, string>();
+
+  private constructor(options: UdpOptions, bound: readonly BoundSocket[], addresses: SocketAddresses, port: number) {
+    this.port = port;
+    this.sendPath = options.libc === undefined ? "sendMany" : options.sendPath;
+    this.#peers = options.peers;
+    this.#lane = options.lane;
+    this.#receiver = options.receiver;
+    this.#addresses = addresses;
+    this.#sockets = bound.map(({ address, bun, handlers }) => {
+      const socket = new UdpSocket(options, address, bun, addresses);
+      handlers.drain = () => socket.release();
+      return socket;
+    });
+  }
+
+  /** Rejects with an Error that names the address and port when one cannot be bound. */
+  static async open(options: UdpOptions): Promise<UdpSockets> {
+    const handlers = () => handlersOf(options);
+    const bound = await bindAll(options.listen, options.port, handlers);
+    for (const { bun } of bound) growBuffers(options.libc, fdOf(bun));
+    return new UdpSockets(options, bound, new SocketAddresses(), bound[0]?.bun.port ?? options.port);
+  }
+
+  /** The addresses bound, for the local address of a route. */
+  get listening(): readonly string[] {
+    return this.#sockets.map((socket) => socket.address);
+  }
+
+  send(peer: PeerId, bytes: Uint8Array): SendOutcome {
+    const socket = this.#socket(peer);
+    if (socket === null) return this.#refuse();
+    const { address, port } = this.#peers.endpoint(peer);
+    if (socket.isWaiting) return socket.hold(bytes, port, address);
+    const result = socket.wire.one(peer, bytes, 0, bytes.length);
+    if (result === WireResult.sent) {
+      this.#lane.add(Counter.datagramsOut, 1);
+      return "sent";
+    }
+    // By Bun's own send once more: when the socket is full that arms `drain`.
+    return result === WireResult.again ? socket.send(bytes, port, address) : socket.drop();
+  }
+
+  /** HOT. */
+  queue(peer: PeerId, bytes: Uint8Array, from: number, to: number): void {
+    if (this.#socket(peer) === null) {
+      this.#refuse();
+      return;
+    }
+    if (this.#batch.add(peer, bytes, from, to)) return;
+    this.flush();
+    if (!this.#batch.add(peer, bytes, from, to)) this.#refuse();
+  }
+
+  flush(): void {
+    for (const socket of this.#sockets) if (socket.isWaiting) socket.release();
+    if (this.#batch.count === 0) return;
+    const { groupFrom } = this.#batch;
+    const groups = this.#batch.group();
+    let mixedFrom = 0;
+    let mixedSocket: UdpSocket | undefined;
+    for (let group = 0; group < groups; group++) {
+      const from = groupFrom[group]!;
+      const to = groupFrom[group + 1]!;
+      const socket = this.#socket(this.#batch.peer(this.#batch.order[from]!))!;
+      const alone = socket.wire.path !== "gso" || to - from === 1;
+      // Neighbours that are not to be cut from one send leave together, whoever they are for.
+      if (mixedSocket !== undefined && (!alone || mixedSocket !== socket)) {
+        this.#burst(mixedSocket, mixedFrom, from, false);
+        mixedSocket = undefined;
+      }
+      if (!alone) this.#burst(socket, from, to, true);
+      else if (mixedSocket === undefined) {
+        mixedSocket = socket;
+        mixedFrom = from;
+      }
+    }
+    if (mixedSocket !== undefined) this.#burst(mixedSocket, mixedFrom, this.#batch.count, false);
+    this.#batch.clear();
+    if (this.#unreachable.size > 0) this.#tellUnreachable();
+  }
+
+  /** To a source that need not be a peer, from the socket whose family and route are its. */
+  reply(source: Source, bytes: Uint8Array, routeAddress: string | undefined): SendOutcome {
+    const socket = this.#choose(source.address, routeAddress);
+    return socket === undefined ? this.#refuse() : socket.send(bytes, source.port, source.address);
+  }
+
+  close(): void {
+    this.flush();
+    for (const socket of this.#sockets) socket.bun.close();
+  }
+
+  #burst(socket: UdpSocket, from: number, to: number, equal: boolean): void {
+    let at = from;
+    while (at < to) {
+      if (socket.isWaiting) return this.#holdAll(socket, at, to);
+      const taken = socket.wire.burst(this.#batch, at, to, equal);
+      at += taken;
+      this.#lane.add(Counter.datagramsOut, taken);
+      if (at === to) return;
+      const { result } = socket.wire;
+      const entry = this.#batch.order[at]!;
+      const peer = this.#batch.peer(entry);
+      if (result === WireResult.again) {
+        const { address, port } = this.#peers.endpoint(peer);
+        const offset = this.#batch.offset(entry);
+        socket.send(this.#batch.bytes.subarray(offset, offset + this.#batch.length(entry)), port, address);
+      } else {
+        socket.drop();
+        this.#unreachable.set(peer, result === WireResult.unreachable ? "no route" : "send refused");
+      }
+      at++;
+    }
+  }
+
+  #holdAll(socket: UdpSocket, from: number, to: number): void {
+    for (let at = from; at < to; at++) {
+      const entry = this.#batch.order[at]!;
+      const { address, port } = this.#peers.endpoint(this.#batch.peer(entry));
+      const offset = this.#batch.offset(entry);
+      socket.hold(this.#batch.bytes.subarray(offset, offset + this.#batch.length(entry)), port, address);
+    }
+  }
+
+  /** After the turn: the receiver may be in the middle of making the burst. */
+  #tellUnreachable(): void {
+    const told = [...this.#unreachable];
+    this.#unreachable.clear();
+    queueMicrotask(() => {
+      for (const [peer, reason] of told) this.#receiver.onUnreachable(peer, reason);
+    });
+  }
+
+  #refuse(): SendOutcome {
+    this.#lane.add(Counter.sendsDropped, 1);
+    return "failed";
+  }
+
+  #socket(peer: PeerId): UdpSocket | null {
+    const known = this.#socketOf[peer];
+    if (known !== undefined) return known;
+    const { address, port } = this.#peers.endpoint(peer);
+    const socket = port === 0 ? null : (this.#choose(address, undefined) ?? null);
+    if (socket !== null) this.#addresses.set(peer, address, port);
+    this.#socketOf[peer] = socket;
+    return socket;
+  }
+
+  /** Prefers the socket bound to the address that the route leaves from, then one of all addresses. */
+  #choose(address: string, routeAddress: string | undefined): UdpSocket | undefined {
+    const family = this.#sockets.filter((socket) => socket.ipv6 === isIpv6Text(address));
+    return (
+      family.find((socket) => socket.address === routeAddress) ??
+      family.find((socket) => isWildcard(socket.address)) ??
+      family[0]
+    );
+  }
+}
+
+interface Handlers {
+  drain: () => void;
+  onData(bytes: Uint8Array, port: number, address: string): void;
+  onError(cause: unknown): void;
+}
+
+interface BoundSocket {
+  readonly address: string;
+  readonly bun: BunUdpSocket;
+  readonly handlers: Handlers;
+}
+
+function handlersOf({ lane, receiver }: UdpOptions): Handlers {
+  const source: Source = { transport: "udp", address: "", port: 0, connection: 0 as Source["connection"] };
+  return {
+    drain: () => {},
+    /** HOT. */
+    onData(bytes, port, address) {
+      lane.add(Counter.datagramsIn, 1);
+      if (bytes.length <= keepAliveBytesMax) return;
+      source.address = sourceAddress(address);
+      source.port = port;
+      receiver.onDatagram(bytes, source);
+    },
+    onError: () => receiver.onIcmpError(),
+  };
+}
+
+async function bindAll(
+  listen: readonly string[],
+  port: number,
+  handlers: () => Handlers,
+): Promise<readonly BoundSocket[]> {
+  for (let tries = 1; ; tries++) {
+    const bound: BoundSocket[] = [];
+    try {
+      for (const address of listen) {
+        const own = handlers();
+        bound.push({ address, bun: await bind(address, bound[0]?.bun.port ?? port, own), handlers: own });
+      }
+      return bound;
+    } catch (cause) {
+      for (const { bun } of bound) bun.close();
+      if (port === 0 && bound.length > 0 && tries < anyPortTries) continue;
+      throw cause;
+    }
+  }
+}
+
+async function bind(address: string, port: number, handlers: Handlers) {
+  const options = {
+    hostname: address,
+    port,
+    binaryType: "uint8array" as const,
+    flags: isIpv6Text(address) ? ipv6OnlyFlag : 0,
+    socket: {
+      data: (_socket: unknown, bytes: Uint8Array, from: number, source: string) => handlers.onData(bytes, from, source),
+      drain: () => handlers.drain(),
+      error: (...told: readonly unknown[]) => handlers.onError(told.at(-1)),
+    },
+  };
+  try {
+    return await Bun.udpSocket(options);
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new Error(`cannot listen on udp ${address} port ${port}: ${code}`, { cause });
+  }
+}
+
+/** The descriptor, which Bun has and its types do not mention. */
+function fdOf(socket: object): number {
+  return "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1;
+}
+
+function growBuffers(libc: Libc | undefined, fd: number): void {
+  if (libc === undefined || fd < 0) return;
+  // FORCE goes beyond the system's limit where we may; else as far as the limit lets us.
+  if (!libc.setOption(fd, solSocket, soReceiveBufferForce, socketBufferBytes)) {
+    libc.setOption(fd, solSocket, soReceiveBuffer, socketBufferBytes);
+  }
+  if (!libc.setOption(fd, solSocket, soSendBufferForce, socketBufferBytes)) {
+    libc.setOption(fd, solSocket, soSendBuffer, socketBufferBytes);
+  }
+}
