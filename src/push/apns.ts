@@ -44,7 +44,7 @@ type Which = "token" | "alertToken";
  * Which token of a device a push goes to. A call goes to the VoIP token, and as an alert to the alert token once the VoIP
  * token is dead: a banner is better than silence. Everything else is an alert, never `voip` (Apple ends apps for that).
  */
-export function apnsRoute(device: DeviceRecord, payload: PushPayload): Which | { readonly none: Delivery } {
+function apnsRoute(device: DeviceRecord, payload: PushPayload): Which | { readonly none: Delivery } {
   if (payload.kind === "cancel") return { none: { kind: "refused", reason: notForApns, ours: false } };
   if (payload.kind === "call" && device.tokenState === "alive") return "token";
   if (device.push.alertToken === undefined)
@@ -181,7 +181,7 @@ function rowOf(answer: Answered) {
 }
 
 /** What an answer means for this device: 410 counts only when it speaks of a time after the token was set. */
-export function apnsDelivery(answer: Answered, device: DeviceRecord, which: Which, id: string): Delivery {
+function apnsDelivery(answer: Answered, device: DeviceRecord, which: Which, id: string): Delivery {
   const reason = answer.reason ?? `status ${answer.status}`;
   if (answer.status === 410 && !(answer.timestampMs !== undefined && answer.timestampMs > device.tokenSetAtMs))
     return { kind: "refused", reason: `${reason} before the token was set`, ours: false };

@@ -196,7 +196,7 @@ function fcmCode(data: unknown): string | undefined {
   return namesToken || saysToken ? "INVALID_REGISTRATION" : code;
 }
 
-export function fcmDelivery(answer: HttpAnswer, wallMs: number): Delivery {
+function fcmDelivery(answer: HttpAnswer, wallMs: number): Delivery {
   const code = fcmCode(answer.data);
   const row = fcmCodes[code ?? ""] ?? rowOfStatus(fcmStatuses, answer.status);
   const retryAfter = answer.headers["retry-after"];

@@ -9,7 +9,7 @@ import { readRetryAfterMs } from "./retry-after.ts";
 import type { Delivery, PushPayload, PushSender } from "./types.ts";
 
 const requestMsMax = 4_000;
-export const signatureHeader = "wakeline-signature";
+const signatureHeader = "wakeline-signature";
 
 export interface WebhookOptions {
   readonly url: URL;

@@ -324,6 +324,17 @@ describe("APNs, the connection", () => {
     expect(fake.requests.at(-1)?.connection).toBe(2);
   });
 
+  // node-apn closes the whole connection for one answer of 500.
+  test("an answer of 500 leaves the connection in use", async () => {
+    const fake = await startFake();
+    fake.answer = () =>
+      fake.requests.length === 1 ? { status: 500, body: { reason: "InternalServerError" } } : { status: 200 };
+    const sender = senderTo(fake);
+    await sendCall(sender);
+    expect((await sendCall(sender)).kind).toBe("accepted");
+    expect(fake.connections).toBe(1);
+  });
+
   test("cut under a request: a retry at once, on a new connection", async () => {
     const fake = await startFake();
     fake.answer = () => (fake.requests.length === 1 ? "reset" : { status: 200 });
