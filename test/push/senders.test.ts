@@ -111,7 +111,7 @@ describe("senders of a configuration", () => {
         caFile: undefined,
       },
       webpush: { subject: "ops" },
-      webhook: { url: "http://relay.example.com/push", secret: "s" },
+      webhook: { url: "ftp://relay.example.com/push", secret: "s" },
     });
     const other = app({ webhook: { url: "http://127.0.0.1:7000/push", secret: "s" } }, "other");
     const set = await openSenders([config, other], options());
@@ -119,7 +119,7 @@ describe("senders of a configuration", () => {
     expect(faults[0]).toMatch(/^apns: apns key_file .*missing\.p8: ENOENT$/);
     expect(faults[1]).toContain("lacks project_id, client_email, private_key");
     expect(faults[2]).toMatch(/^webpush: /);
-    expect(faults[3]).toContain("must be https");
+    expect(faults[3]).toContain("not an http or https URL");
     expect(Object.keys(set.table.get("com.example.phone") ?? {})).toEqual([]);
     expect(Object.keys(set.table.get("other") ?? {})).toEqual(["webhook"]);
     await set.close();
