@@ -149,7 +149,7 @@ export class Answers {
     const bindings = this.#bindings;
     let others: readonly OtherBinding[] = [];
     if (!readOwnBinding(view, columns, row, bindings))
-      others = readBindings(view, columns, row, this.#own(row), bindings);
+      others = readBindings(view, columns, row, this.#own(row, true), bindings);
     let grantedSec = bindings.grantedSec;
     if (bindings.count === 0) {
       // A registrar that lists nothing at all (RFC 2543, and some since): its Expires, or what was asked.
@@ -169,6 +169,7 @@ export class Answers {
     columns.set(row, Flag.bound, true);
     columns.set(row, Flag.denied, false);
     columns.set(row, Flag.moved, false);
+    if (bindings.hasLine) columns.set(row, Flag.keepsLine, true);
     columns.setFailures(row, 0);
     if (removals.size > 0) removals.delete(row);
     ledger.clearReason(row);
@@ -181,11 +182,9 @@ export class Answers {
     if (others.length > 0) this.#learnFromOthers(row, others);
 
     const crowded = registrar.isCrowded(now, Math.max(grantedSec, 1)) && volatile.chain(row, ChainFlag.waited);
-    if (bindings.stale > 0 && !volatile.chain(row, ChainFlag.cleaned)) {
-      this.#remove(
-        row,
-        others.filter((other) => other.isStale),
-      );
+    const leftovers = others.length === 0 ? others : others.filter((other) => this.#isLeftover(row, other));
+    if (leftovers.length > 0 && !volatile.chain(row, ChainFlag.cleaned)) {
+      this.#remove(row, leftovers);
       ledger.happen(row, Happening.bound, now);
       return;
     }
@@ -194,6 +193,14 @@ export class Answers {
     this.#attempts.schedule(row, now + afterMs);
     ledger.happen(row, Happening.bound, now);
     this.#conduct.boundOrRemoved(row);
+  }
+
+  /** A binding that nobody answers at any more: ours of old, or, where one device moves, the phone's. */
+  #isLeftover(row: RegistrationIndex, other: OtherBinding): boolean {
+    if (other.isStale) return true;
+    const ledger = this.#ledger;
+    const isShared = ledger.mode(row) === ModeId.singleDevice && ledger.instances.has(row);
+    return isShared && other.instance === ledger.instance(row);
   }
 
   /** One more REGISTER: our Contact, and these with expires=0. */
@@ -216,7 +223,8 @@ export class Answers {
   #listed(row: RegistrationIndex, view: SipView): void {
     const ledger = this.#ledger;
     const { columns, volatile } = ledger;
-    const others = readBindings(view, columns, row, this.#own(row), this.#bindings);
+    const isLikelyAlone = !volatile.chain(row, ChainFlag.queried) && !columns.is(row, Flag.keepsLine);
+    const others = readBindings(view, columns, row, this.#own(row, isLikelyAlone), this.#bindings);
     const { isFound, count } = this.#bindings;
     if (volatile.chain(row, ChainFlag.queried)) {
       this.#remove(row, others);
@@ -426,7 +434,7 @@ export class Answers {
       return;
     }
     // One device that moves: what is there is the phone's, or ours of old.
-    const others = readBindings(view, columns, row, this.#own(row), this.#bindings);
+    const others = readBindings(view, columns, row, this.#own(row, false), this.#bindings);
     if (others.length > 0) this.#remove(row, others);
     else if (volatile.chain(row, ChainFlag.queried)) this.#lose(row, this.#retryAfterMs(view));
     else {
@@ -490,10 +498,11 @@ export class Answers {
     const warning = view.value(Header.warning);
     if (warning !== undefined && crowdedWords.test(warning)) return true;
     if (view.find(Header.contact) < 0 || view.status < 400) return false;
-    return readBindings(view, this.#ledger.columns, row, this.#own(row), this.#bindings).length > 0;
+    return readBindings(view, this.#ledger.columns, row, this.#own(row, false), this.#bindings).length > 0;
   }
 
-  #own(row: RegistrationIndex): OwnContact {
+  /** `isLikelyAlone`: the answer is to a REGISTER of ours that made a binding, or may as well be. */
+  #own(row: RegistrationIndex, isLikelyAlone: boolean): OwnContact {
     const ledger = this.#ledger;
     const peer = ledger.volatile.peer(row);
     const local = ledger.network.localAddress(peer, ledger.profile(row).key.natEmulation);
@@ -502,7 +511,8 @@ export class Answers {
       user: ledger.userBytes(row),
       host: (host.startsWith("[") ? host.slice(1, -1) : host).toLowerCase(),
       port: ledger.columns.contactPort(row),
-      instance: ledger.instance(row),
+      instance: !isLikelyAlone && ledger.instances.has(row) ? undefined : ledger.instance(row),
+      isLikelyAlone,
     };
   }
 }

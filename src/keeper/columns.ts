@@ -79,6 +79,8 @@ export const Flag = {
   algorithmFloor: 3 << 17,
   /** Two bits: the account's registration mode, a number of ModeId. */
   mode: 3 << 19,
+  /** The registrar has listed our Contact with its line token: one without it is not ours. */
+  keepsLine: 1 << 21,
 } as const;
 const algorithmShift = 17;
 const modeShift = 19;
@@ -291,7 +293,7 @@ export class Columns {
     this.#words[row * rowWords + Field.cseq] = cseq;
   }
 
-  /** Changes when the row is rebuilt; Call-ID and From-tag derive from it. */
+  /** Random, and another when the row is rebuilt; Call-ID and From-tag derive from it. */
   generation(row: RegistrationIndex): number {
     return this.#words[row * rowWords + Field.generation]!;
   }

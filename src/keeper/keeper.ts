@@ -208,10 +208,11 @@ export class Keeper {
       this.#create(record, wanted);
       return;
     }
+    const isTurned = this.#columns.is(row, Flag.wanted) !== wanted;
     this.#columns.set(row, Flag.wanted, wanted);
     if (record.version === this.#columns.version(row)) {
       if (record.learnedMode !== undefined) this.#columns.setLearnedMode(row, modeNumber(record.learnedMode));
-      this.#conduct.settle(row, false);
+      this.#conduct.settle(row, isTurned);
     } else this.#change(row, record);
     this.#columns.seal(row);
   }
@@ -476,7 +477,7 @@ export class Keeper {
   /** Something about the account is new: what was learned under the old holds no longer. */
   #clearHistory(row: RegistrationIndex, record: AccountRecord): void {
     const columns = this.#columns;
-    columns.set(row, Flag.denied | Flag.plain | Flag.keepsSeveral, false);
+    columns.set(row, Flag.denied | Flag.plain | Flag.keepsSeveral | Flag.keepsLine, false);
     columns.setFailures(row, 0);
     columns.setLearnedMode(row, record.learnedMode === undefined ? ModeId.auto : modeNumber(record.learnedMode));
     // The same password in the same realm keeps its pin; anything else starts without one.

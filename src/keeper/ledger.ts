@@ -19,7 +19,7 @@ import { TxState, type VolatileRows } from "./volatile-rows.ts";
 
 /** A wall clock further off than this from where we think it stands was set, not slewed. */
 const clockJumpMs = 2000;
-/** Epoch of CSeq and generation: 1 January 2020. Numbers rise with time even when the columns are lost. */
+/** Epoch of CSeq: 1 January 2020. It rises with time even when the columns are lost. */
 const epochSec = 1_577_836_800;
 const reasonCharsMax = 128;
 /** Freed rows are not given to another account for so long: whoever still holds the number finds nobody. */
@@ -193,7 +193,7 @@ export class Ledger {
   renew(row: RegistrationIndex, nowMs: number): void {
     const { columns } = this;
     const sec = Math.max(Math.floor(this.wallOf(nowMs) / 1000) - epochSec, 1);
-    columns.setGeneration(row, Math.max(sec, columns.generation(row) + 1));
+    columns.setGeneration(row, this.pool.word());
     columns.setCSeq(row, Math.max(sec, columns.cseq(row)));
     columns.setTokenWord(row, 0, row);
     for (let n = 1; n <= 3; n++) columns.setTokenWord(row, n, this.pool.word());

@@ -21,8 +21,10 @@ export interface OwnContact {
   /** Of `host` without brackets and `port` in our present Contact. */
   host: string;
   port: number;
-  /** The instance that we registered with, without `<>`, lower case. */
-  instance: string;
+  /** The instance that we registered with, without `<>`, lower case; undefined where the phone may show the same one. */
+  instance: string | undefined;
+  /** Whether the only Contact listed may be taken for ours when nothing but its user is. */
+  isLikelyAlone: boolean;
 }
 
 /** A binding in an answer that is not our present one. */
@@ -41,6 +43,8 @@ export class Bindings {
   isFound = false;
   /** Seconds granted for ours: its own expires, else the Expires header; -1 when neither says. */
   grantedSec = -1;
+  /** Ours carried its line token. */
+  hasLine = false;
   /** Others, ours of old among them. */
   others = 0;
   stale = 0;
@@ -57,7 +61,7 @@ const uri = new UriSpan();
 export function readOwnBinding(view: SipView, columns: Columns, row: RegistrationIndex, out: Bindings): boolean {
   const { bytes } = view;
   out.count = out.others = out.stale = 0;
-  out.isFound = false;
+  out.isFound = out.hasLine = false;
   out.grantedSec = -1;
   const i = view.find(Header.contact);
   if (i < 0 || view.find(Header.contact, i) >= 0) return false;
@@ -66,7 +70,7 @@ export function readOwnBinding(view: SipView, columns: Columns, row: Registratio
   const line = lineAt(bytes, address.uriFrom, address.uriTo);
   if (line < 0 || !isToken(columns, row, bytes, line, tokenTo(bytes, line, address.uriTo))) return false;
   out.count = 1;
-  out.isFound = true;
+  out.isFound = out.hasLine = true;
   out.grantedSec = expiresOf(view);
   return true;
 }
@@ -92,10 +96,11 @@ export function readBindings(
   }
   let best: Found | undefined;
   for (const one of found) if (best === undefined || one.likeness > best.likeness) best = one;
-  const onlyByUser = best?.likeness === Likeness.user && found.length > 1;
-  if (best === undefined || best.likeness === Likeness.none || onlyByUser) best = undefined;
+  const isGuess = best?.likeness === Likeness.user && (found.length > 1 || !own.isLikelyAlone);
+  if (best?.likeness === Likeness.none || isGuess) best = undefined;
   out.count = found.length;
   out.isFound = best !== undefined;
+  out.hasLine = best !== undefined && best.likeness >= Likeness.token;
   out.grantedSec = best?.expiresSec ?? -1;
   const others = found.filter((one) => one !== best && one.expiresSec !== 0).map((one) => one.binding);
   out.others = others.length;
@@ -124,7 +129,7 @@ function weigh(view: SipView, columns: Columns, row: RegistrationIndex, own: Own
     equalsIgnoreCase(bytes, uri.hostFrom, uri.hostTo, own.host);
   const hasUser = isUri && equalBytes(bytes, uri.userFrom, uri.userTo, own.user, 0, own.user.length);
   const instance = instanceOf(bytes);
-  const hasInstance = instance === own.instance;
+  const hasInstance = own.instance !== undefined && instance === own.instance;
   let likeness: number = Likeness.none;
   if (hasToken) likeness = hasPlace ? Likeness.tokenAndPlace : Likeness.token;
   else if (line >= 0 && lineTo - line === tokenChars && isOurs) likeness = Likeness.none;

@@ -80,7 +80,9 @@ export class RegisterWriter {
       at = copy(out, at, user, userFrom, userTo);
       at = put(out, at, template.untilLine);
       at = writeLineToken(columns, row, out, at);
-      if (plain) at = put(out, at, template.closeUri);
+      // A registrar that knows bindings by their instance would take away the phone's, if the phone shows the same one.
+      const isShared = purpose === Purpose.unbind && this.#instances.size > 0 && this.#instances.has(row);
+      if (plain || isShared) at = put(out, at, template.closeUri);
       else {
         at = put(out, at, template.untilInstance);
         at = this.#writeInstance(row, out, at);
