@@ -58,6 +58,11 @@ export interface Network {
   isFrom(peer: PeerId, source: Source): boolean;
   /** Sends CRLF CRLF on the peer's flow (RFC 5626 §4.4.1); `onPeerDown` when no pong comes within 10 s on a stream. */
   keepAlive(peer: PeerId): void;
+  /**
+   * Where a request too large for UDP (over 1,300 bytes) goes: the same host by TCP (RFC 3261 §18.1.1). Undefined for other
+   * peers, and when TCP was tried and refused: then UDP it is. Absent where there is no TCP.
+   */
+  largeTransport?(peer: PeerId): PeerId | undefined;
   close(): void;
 }
 
