@@ -15,8 +15,6 @@ const pingEveryMs = 25_000;
 const silentMsMax = 60_000;
 /** What a phone that does not read may hold back here; a call's whole set-up is under 20 kB. */
 const bufferedBytesMax = 1_048_576;
-/** A closing tunnel whose phone does not answer the close frame. */
-const closingMsMax = 10_000;
 /** Frames a phone may send: bursts of subscriptions when an app starts, then a few a call. */
 const frameBurst = 400;
 const framesPerSec = 100;
@@ -40,7 +38,6 @@ export interface TunnelData {
   /** From the ticket that opened it. */
   readonly ticketCall: CallUuid | undefined;
   isClosed: boolean;
-  closedAtMs: number;
   openedAtMs: number;
   lastHeardMs: number;
   nextPingMs: number;
@@ -65,7 +62,6 @@ export class Tunnels implements TunnelSink {
   readonly #log: Log;
   readonly #byId = new Map<TunnelId, Socket>();
   readonly #byDevice = new Map<DeviceId, Socket>();
-  readonly #closing = new Set<Socket>();
   #nextId = 1;
 
   constructor(options: {
@@ -98,7 +94,6 @@ export class Tunnels implements TunnelSink {
       deviceId,
       ticketCall,
       isClosed: false,
-      closedAtMs: 0,
       openedAtMs: nowMs,
       lastHeardMs: nowMs,
       nextPingMs: nowMs + pingEveryMs,
@@ -111,16 +106,16 @@ export class Tunnels implements TunnelSink {
   /** For Bun.serve. Frames over 64 KiB are closed with 1009, unmasked or malformed ones with 1002, by Bun itself. */
   readonly handler: WebSocketHandler<TunnelData> = {
     maxPayloadLength: frameBytesMax,
-    // Pings and silence are kept by `tick`, to the second; this only catches what it would not.
-    idleTimeout: 120,
+    // Pings and silence are kept by `tick`, to the second; this drops what was closed and does not even read the close frame.
+    idleTimeout: 70,
     sendPings: false,
-    backpressureLimit: 4 * bufferedBytesMax,
+    backpressureLimit: bufferedBytesMax,
     closeOnBackpressureLimit: false,
     open: (socket) => this.#guard(() => this.#onOpen(socket)),
     message: (socket, message) => this.#guard(() => this.#onMessage(socket, message)),
     ping: (socket) => this.#heard(socket),
     pong: (socket) => this.#heard(socket),
-    close: (socket) => this.#guard(() => this.#onGone(socket)),
+    close: (socket) => this.#guard(() => void this.#forget(socket)),
   };
 
   frame(tunnelId: TunnelId, text: string): void {
@@ -168,7 +163,6 @@ export class Tunnels implements TunnelSink {
         this.#store.touchDevice(data.deviceId, this.#clock.wallMs());
       }
     }
-    for (const socket of this.#closing) if (nowMs - socket.data.closedAtMs >= closingMsMax) socket.terminate();
   }
 
   #onOpen(socket: Socket): void {
@@ -221,10 +215,8 @@ export class Tunnels implements TunnelSink {
       const bytes = Buffer.from(text, "latin1");
       outcome = isUtf8(bytes) ? socket.sendText(bytes.toString("utf8")) : socket.sendBinary(bytes);
     }
-    // 0: dropped, -1: waiting in our memory.
-    if (outcome === 0 || (outcome < 0 && socket.getBufferedAmount() > bufferedBytesMax)) {
-      this.#close(socket, overloadedCode, "reads too slowly");
-    }
+    // Dropped, because more than `bufferedBytesMax` waits already.
+    if (outcome === 0) this.#close(socket, overloadedCode, "reads too slowly");
   }
 
   #heard(socket: Socket): void {
@@ -233,15 +225,7 @@ export class Tunnels implements TunnelSink {
 
   /** We close: the shards hear of it now, not when the phone answers. */
   #close(socket: Socket, code: number, reason: string): void {
-    if (!this.#forget(socket)) return;
-    socket.data.closedAtMs = this.#clock.nowMs();
-    this.#closing.add(socket);
-    socket.close(code, reason);
-  }
-
-  #onGone(socket: Socket): void {
-    this.#closing.delete(socket);
-    this.#forget(socket);
+    if (this.#forget(socket)) socket.close(code, reason);
   }
 
   /** False when it was forgotten before. */

@@ -154,16 +154,17 @@ describe("wake", () => {
     const { pathname, search } = new URL(bench.gateway.pushes[0]?.payload.tunnel ?? "");
     const socket = new WebSocket(`ws://127.0.0.1:${bench.edge.publicPort}${pathname}${search}`, "sip");
     await bench.shards.until(() => bench.shards.told.some((line) => line.startsWith("tunnelOpened")));
-    bench.clock.advance(3);
+    bench.clock.advance(1);
     bench.edge.sink.frame(1 as TunnelId, "INVITE sip:x SIP/2.0\r\nCall-ID: another\r\n\r\n");
+    bench.clock.advance(2);
     bench.edge.sink.frame(1 as TunnelId, `INVITE sip:x SIP/2.0\r\nCall-ID: ${callId}\r\n\r\n`);
     bench.clock.advance(4_000);
     bench.edge.dispatcher.onEvent({ kind: "callState", call, state: "answered", over: false });
     bench.edge.dispatcher.onEvent(journalOf(it, "answered"));
-    expect(await sum("invite_to_push")).toBeCloseTo(0.02);
-    expect(await sum("push_to_tunnel")).toBeCloseTo(1.5);
-    expect(await sum("tunnel_to_invite")).toBeCloseTo(0.003);
-    expect(await sum("invite_to_answer")).toBeCloseTo(4);
+    expect(await sum("invite_to_push")).toBeCloseTo(0.02, 6);
+    expect(await sum("push_to_tunnel")).toBeCloseTo(1.5, 6);
+    expect(await sum("tunnel_to_invite")).toBeCloseTo(0.003, 6);
+    expect(await sum("invite_to_answer")).toBeCloseTo(4, 6);
     for (const step of ["invite_to_push", "push_to_tunnel", "tunnel_to_invite", "invite_to_answer"]) {
       expect(await bench.metric(`wakeline_wake_seconds_count{step="${step}"}`)).toBe(1);
     }

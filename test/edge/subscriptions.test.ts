@@ -227,6 +227,22 @@ describe("subscribing an account", () => {
     expect([bench.store.accountRecords.size, bench.store.subscriptions.size]).toEqual([1, 2]);
   });
 
+  test("of two that bring the same new account at once, the second has to prove its password", async () => {
+    await using bench = await EdgeBench.open();
+    const [one, two] = [await bench.phone(), await bench.phone()];
+    bench.shards.proof = { outcome: "refused", status: 403, reason: "Forbidden" };
+    const release = Promise.withResolvers<void>();
+    bench.store.before = (write) => (write === "createAccount" ? release.promise : Promise.resolve());
+    const first = bench.subscribe(one);
+    const second = bench.subscribe(two, { password: "guess" });
+    // By then both have seen that there is no such account.
+    for (let n = 0; n < 5; n++) await bench.call("GET", "/v1/devices/me", one.token);
+    release.resolve();
+    const answers = await Promise.all([first, second]);
+    expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 403]);
+    expect(bench.store.subscriptions.size).toBe(1);
+  });
+
   test("a domain is one however it is spelt", async () => {
     await using bench = await EdgeBench.open();
     const phone = await bench.phone();

@@ -23,6 +23,8 @@ export class MemoryStore implements Store {
   rotations = 0;
   /** Makes the next write reject. */
   failNext: Error | undefined;
+  /** Holds writes back, by name. */
+  before: (write: string) => Promise<void> = () => Promise.resolve();
 
   device(deviceId: DeviceId): DeviceRecord | undefined {
     return this.devices.get(deviceId);
@@ -212,7 +214,7 @@ export class MemoryStore implements Store {
   async close(): Promise<void> {}
 
   async #write(name: string): Promise<void> {
-    await Promise.resolve();
+    await this.before(name);
     const failure = this.failNext;
     this.failNext = undefined;
     if (failure !== undefined) throw failure;
