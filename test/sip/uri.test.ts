@@ -17,6 +17,8 @@ describe("URIs, RFC 3261 §19.1.1 and RFC 3966", () => {
     ["sip:a@my_host.local.", "sip", "a", "my_host.local.", undefined, "", ""],
     ["sip:h?x=y", "sip", undefined, "h", undefined, "", "?x=y"],
     ["tel:+1-201-555-0123;phone-context=x", "tel", "+1-201-555-0123", "", undefined, ";phone-context=x", ""],
+    ["sip:a@b:0", "sip", "a", "b", 0, "", ""],
+    ["x+1.-y:z", "x+1.-y", "z", "", undefined, "", ""],
     ["urn:service:sos", "urn", "service:sos", "", undefined, "", ""],
   ] as const)("%s", (text, scheme, user, host, port, params, headers) => {
     expect(parseUriText(text)).toMatchObject({ scheme, user, host, port, params, headers });
@@ -29,6 +31,9 @@ describe("URIs, RFC 3261 §19.1.1 and RFC 3966", () => {
     ":a@b",
     "a@b",
     "1sip:a@b",
+    "+sip:a@b",
+    "s_p:a@b",
+    "s/p:a@b",
     "sip:a@",
     "sip:a@b@c",
     "sip::pw@h",

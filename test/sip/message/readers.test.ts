@@ -130,6 +130,9 @@ describe("Via, RFC 3261 §20.42 and RFC 3581", () => {
     "SIP/2.0/UDP h:",
     "SIP/2.0/UDP h:-1",
     "SIP/2.0/UDP [::1",
+    "SIP/2.0/UDP [::1 ]",
+    "SIP/2.0/UDP [::1;x]",
+    "SIP/2.0/UDP [::1,x]",
     "SIP/2.0/UDP h,",
     "SIP/2.0/UDP h,,SIP/2.0/UDP g",
     ",SIP/2.0/UDP h",
@@ -240,7 +243,7 @@ describe("addresses, RFC 3261 §20.10", () => {
   });
 
   test("a list is walked value by value", () => {
-    const bytes = bytesOf('"a,b" <sip:1@x>;q=1 , <sip:2,y@x> , sip:3@x;expires=5');
+    const bytes = bytesOf('"a,b" <sip:1@x>;q=1 , <sip:2,y@x>,sip:3@x,<sip:4@x>;expires=5');
     const address = new Address();
     const uris: string[] = [];
     let at = 0;
@@ -249,9 +252,9 @@ describe("addresses, RFC 3261 §20.10", () => {
       expect(address.ok).toBe(true);
       uris.push(Buffer.from(bytes.subarray(address.uriFrom, address.uriTo)).toString());
     } while (at >= 0);
-    expect(uris).toEqual(["sip:1@x", "sip:2,y@x", "sip:3@x"]);
+    expect(uris).toEqual(["sip:1@x", "sip:2,y@x", "sip:3@x", "sip:4@x"]);
     expect(parameter(bytes, address.paramsFrom, address.paramsTo, "expires")).toBe("5");
-    expect(address.bracketed).toBe(false);
+    expect(address.bracketed).toBe(true);
   });
 
   test("addressesOf takes all lines, and goes on behind a malformed one", () => {

@@ -79,6 +79,8 @@ describe("start line, RFC 3261 §7.1 and §7.2", () => {
     ["OPTIONS\tsip:a@b SIP/2.0", ScanResult.malformed],
     ["OPTIONS sip:a b SIP/2.0", ScanResult.malformed],
     ["OPTIONS SIP/2.0", ScanResult.malformed],
+    ["OPTIONS  SIP/2.0", ScanResult.malformed],
+    ["OPTIONS sip:a@b ", ScanResult.malformed],
     ["OPTIONS sip:a@b", ScanResult.malformed],
     ["OPTIONS", ScanResult.malformed],
     [" OPTIONS sip:a@b SIP/2.0", ScanResult.malformed],

@@ -79,6 +79,12 @@ describe("requests, RFC 3261 §8.2 and §16.3", () => {
     expect(verdictOf(changes)).toBe(expected);
   });
 
+  test("the first header is looked at like the others", () => {
+    const [start = "", ...headers] = textOf(invite()).split("\r\n").slice(0, -2);
+    expect(validateRequest(viewOf(message([start, "Expires: 5", ...headers]))).ok).toBe(true);
+    expect(validateRequest(viewOf(message([start, "Expires: soon", ...headers]))).ok).toBe(false);
+  });
+
   test("a bare line break in the body is the body's business", () => {
     expect(validateRequest(viewOf(invite({}, "a\nb\rc\0")))).toEqual({ ok: true });
   });

@@ -222,6 +222,14 @@ describe("ACK and CANCEL, RFC 3261 §17.1.1.3 and §9.1", () => {
     );
   });
 
+  test("a response that begins with its To is one too, and without a To the INVITE's is used", () => {
+    const bare = viewOfLines(["SIP/2.0 500 x", "To: <sip:bob@example.com>;tag=t9", "l: 0"]);
+    expect(textOf(writeAck(writer, sent, bare))).toContain("\r\nTo: <sip:bob@example.com>;tag=t9\r\n");
+    expect(textOf(writeAck(writer, sent, viewOfLines(["SIP/2.0 500 x", "l: 0"])))).toContain(
+      "\r\nTo: <sip:bob@example.com>\r\n",
+    );
+  });
+
   test("the CANCEL has the INVITE's To, and a Reason when there is one", () => {
     expect(lines(writeCancel(writer, sent)).toSorted()).toEqual(common("CANCEL", "<sip:bob@example.com>").toSorted());
     const reason = 'SIP;cause=200;text="Call completed elsewhere"';
