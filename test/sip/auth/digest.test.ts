@@ -266,10 +266,19 @@ describe("the hot writer says what the string writer says", () => {
     expect(writer.write(ha, 0, out, 0)).toBe(-1);
     expect([...out]).toEqual(Array(32).fill(0));
     expect(writer.hash(Algorithm.md5, new Uint8Array(9000), 0, 9000, out, 0)).toBe(-1);
-    writer.ha1Hex(Algorithm.md5, ha, 0);
+    // Another algorithm between, and HA1 as bytes.
+    writer.hash(Algorithm.sha256, ha, 0, 32, new Uint8Array(64), 0);
+    writer.ha1Raw(Algorithm.md5, new Uint8Array(16), 0);
     writer.nonce(long, 0, nonceBytesMax);
     writer.auth(1, long, 0, 64);
     expect(writer.write(ha, 0, out, 0)).toBe(32);
+    writer.hash(Algorithm.sha256, ha, 0, 32, new Uint8Array(64), 0);
+    const again = new Uint8Array(32);
+    writer.ha1Hex(Algorithm.md5, ha, 0);
+    writer.nonce(long, 0, nonceBytesMax);
+    writer.auth(1, long, 0, 64);
+    expect(writer.write(ha, 0, again, 0)).toBe(32);
+    expect(again).toEqual(out);
     const text = `${"0".repeat(32)}:${"a".repeat(nonceBytesMax)}:00000001:${"a".repeat(64)}:auth:${"0".repeat(32)}`;
     expect(Buffer.from(out).toString("latin1")).toBe(createHash("md5").update(text).digest("hex"));
   });

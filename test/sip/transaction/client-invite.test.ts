@@ -57,6 +57,8 @@ const table: readonly Row[] = [
   ["proceeding", timer("timerM"), "proceeding", []],
 
   ["completed", status(486), "completed", ["ack"]],
+  ["completed", status(300), "completed", ["ack"]],
+  ["completed", status(299), "completed", []],
   ["completed", status(180), "completed", []],
   ["completed", status(200), "completed", []],
   ["completed", timer("timerD"), "terminated", []],
@@ -69,7 +71,9 @@ const table: readonly Row[] = [
   ["completed", rebound, "completed", []],
 
   ["accepted", status(200), "accepted", ["up"]],
-  ["accepted", status(180), "accepted", []],
+  ["accepted", status(299), "accepted", ["up"]],
+  ["accepted", status(300), "accepted", []],
+  ["accepted", status(199), "accepted", []],
   ["accepted", status(487), "accepted", []],
   ["accepted", timer("timerM"), "terminated", []],
   ["accepted", timer("timerA", 500), "accepted", []],

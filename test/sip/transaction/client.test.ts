@@ -120,9 +120,12 @@ describe("non-INVITE sent, RFC 3261 §17.1.2", () => {
 
   test("a 1xx slows it to 4 s and does not stop it", () => {
     const layer = new Layer();
-    const { text } = layer.send("BYE");
+    const { tx, text } = layer.send("BYE");
+    expect([tx.isProceeding, tx.isOver]).toEqual([false, false]);
     layer.receive(responseTo(text, 100));
+    expect([tx.isProceeding, tx.isOver]).toEqual([true, false]);
     layer.pass(32_000);
+    expect([tx.isProceeding, tx.isOver]).toEqual([false, true]);
     expect(layer.sentAt(layer.udp)).toEqual([0, 500, 4500, 8500, 12_500, 16_500, 20_500, 24_500, 28_500]);
     expect(layer.heard()).toEqual(["response 100", "failure timeout"]);
   });
@@ -182,13 +185,14 @@ describe("CANCEL sent, RFC 3261 §9.1", () => {
   test("waits for a 1xx", () => {
     const layer = new Layer();
     const { tx, text } = layer.send("INVITE", layer.tcp);
-    layer.transactions.cancel(tx, cancelOf(text));
-    layer.transactions.cancel(tx, cancelOf(text));
+    const first = cancelOf(text);
+    layer.transactions.cancel(tx, first);
+    layer.transactions.cancel(tx, bytesOf("a second one does nothing"));
     layer.pass(1000);
     expect(layer.tcp.take()).toEqual(["INVITE"]);
     layer.receive(responseTo(text, 100));
     layer.receive(responseTo(text, 180));
-    expect(layer.tcp.take()).toEqual(["CANCEL"]);
+    expect(layer.tcp.sent.map(bytesOf)).toEqual([first]);
   });
 
   test("goes at once when a 1xx has come, also from within the news of it", () => {
@@ -271,6 +275,7 @@ describe("hops that fail, RFC 3261 §17.1.4, and new ones", () => {
     expect(layer.transactions.nextDueMs()).toBe(layer.clock.nowMs());
     layer.transactions.tick(layer.clock.nowMs());
     expect(layer.heard()).toEqual(["failure transport", "failure transport"]);
+    expect(layer.transactions.nextDueMs()).toBeGreaterThan(layer.clock.nowMs());
     expect(bye.tx.isOver).toBe(true);
     layer.pass(10);
     expect(layer.transactions.size).toBe(1);
@@ -301,6 +306,21 @@ describe("hops that fail, RFC 3261 §17.1.4, and new ones", () => {
     expect(layer.heard()).toEqual(["response 180"]);
     layer.receive(responseTo(text, 486));
     expect(next.take()).toEqual(["INVITE", "ACK"]);
+  });
+
+  test("the failure of a hop that was left, or whose transactions have ended, concerns nobody", () => {
+    const layer = new Layer();
+    const moved = layer.send("INVITE", layer.tcp);
+    const ended = layer.send("BYE", layer.tcp);
+    layer.transactions.rebind(moved.tx, layer.udp);
+    layer.receive(responseTo(ended.text, 200));
+    layer.pass(10);
+    layer.transactions.hopFailed(layer.tcp);
+    expect(layer.transactions.nextDueMs()).toBeGreaterThan(layer.clock.nowMs());
+    layer.pass(10);
+    layer.transactions.hopFailed(layer.udp);
+    layer.pass(10);
+    expect(layer.heard()).toEqual(["response 200", "failure transport"]);
   });
 
   test("rebound without an answer so far: a new 64*T1, retransmission as the new hop demands", () => {

@@ -61,7 +61,9 @@ const table: readonly Row[] = [
 
   ["accepted", request, "accepted", []],
   ["accepted", respond(200), "accepted", ["answer"]],
-  ["accepted", respond(180), "accepted", []],
+  ["accepted", respond(299), "accepted", ["answer"]],
+  ["accepted", respond(300), "accepted", []],
+  ["accepted", respond(199), "accepted", []],
   ["accepted", respond(486), "accepted", []],
   ["accepted", ack, "accepted", ["ack up"]],
   ["accepted", timer("timerL"), "terminated", ["ack timed out"]],

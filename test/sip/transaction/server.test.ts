@@ -438,7 +438,7 @@ describe("merged requests, RFC 3261 §8.2.2.2", () => {
   test("not a new try after a refusal: a proxy that forks one after the other", () => {
     const layer = new Layer();
     layer.receive(request("INVITE"));
-    layer.respond(480);
+    layer.respond(300);
     layer.receive(request("INVITE", twin));
     expect(layer.heard()).toEqual(["request INVITE", "request INVITE"]);
     // The newer one is what a third is measured by.
@@ -503,6 +503,8 @@ describe("responses over a lost hop, RFC 6026 §7.1", () => {
     layer.transactions.hopFailed(layer.udp);
     layer.receive(request("INVITE"), other);
     expect(other.take()).toEqual(["180 INVITE"]);
+    layer.receive(request("INVITE"), layer.udp);
+    expect(other.take()).toEqual(["180 INVITE"]);
   });
 
   test("rebound by the user: the last response is sent again there", () => {
@@ -512,8 +514,9 @@ describe("responses over a lost hop, RFC 6026 §7.1", () => {
     layer.transactions.hopFailed(layer.tcp);
     const next = new RecordingHop(layer.clock, true);
     layer.transactions.rebind(layer.servers[0]!, next);
+    layer.receive(request("INVITE"), layer.udp);
     layer.respond(200);
-    expect(next.take()).toEqual(["180 INVITE", "200 INVITE"]);
+    expect(next.take()).toEqual(["180 INVITE", "180 INVITE", "200 INVITE"]);
     expect(layer.servers[0]!.hop).toBe(next);
   });
 });
@@ -561,6 +564,8 @@ describe("limits and forgetting", () => {
       if (tx !== undefined && "source" in tx) layer.transactions.forget(tx);
     };
     layer.receive(request("INVITE"));
+    expect(layer.transactions.size).toBe(0);
+    expect(layer.transactions.nextDueMs()).toBe(Infinity);
     layer.respond(180);
     layer.pass(60_000);
     expect(layer.udp.take()).toEqual([]);
