@@ -250,9 +250,8 @@ async function waitFor(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-/** `INVITE`, or `200 OK (INVITE)`. */
+/** `INVITE`, or `200 (INVITE)`. */
 function label(firstLine: string, cseq: string): string {
-  const response = /^SIP\/2\.0 (\d{3}) ?(.*)$/.exec(firstLine);
-  if (response === null) return firstLine.split(" ")[0] ?? "";
-  return `${response[1]} ${response[2]} (${cseq.split(" ")[1] ?? ""})`;
+  const status = /^SIP\/2\.0 (\d{3})/.exec(firstLine)?.[1];
+  return status === undefined ? (firstLine.split(" ")[0] ?? "") : `${status} (${cseq.split(" ")[1] ?? ""})`;
 }

@@ -228,10 +228,13 @@ export class DemoUa {
   #receiveResponse(): void {
     const view = this.#view;
     const branch = topBranch(view);
+    const method = readCSeqMethod(view);
+    // A CANCEL has the branch of its INVITE (RFC 3261 §9.1), and nothing here waits for its answer.
+    if (method === Method.cancel) return;
     this.#stopResending(branch);
     const handler = this.#onResponse.get(branch);
     if (handler === undefined) return;
-    if (view.status >= 200 && readCSeqMethod(view) !== Method.invite) this.#onResponse.delete(branch);
+    if (view.status >= 200 && method !== Method.invite) this.#onResponse.delete(branch);
     handler(view.status);
   }
 

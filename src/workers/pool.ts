@@ -2,6 +2,7 @@ import type { AccountId, CallUuid, DeviceId, TunnelId } from "../base/ids.ts";
 import type { Presence, Secret } from "../base/records.ts";
 import type { Log } from "../observe/log.ts";
 import type { Clock } from "../time/clock.ts";
+import type { TlsMaterial } from "../net/trust.ts";
 import type {
   CallSummary,
   Command,
@@ -131,10 +132,6 @@ export class Pool {
     });
   }
 
-  get restarts(): number {
-    return this.#slots.reduce((sum, slot) => sum + slot.restarts, 0);
-  }
-
   get shards(): number {
     return this.#slots.length;
   }
@@ -145,6 +142,10 @@ export class Pool {
       slot.ready === undefined ? [`shard ${shard} is not ready`] : [],
     );
     return { ok: reasons.length === 0, reasons };
+  }
+
+  load(): readonly { readonly shard: number; readonly ready: boolean; readonly restarts: number }[] {
+    return this.#slots.map((slot, shard) => ({ shard, ready: slot.ready !== undefined, restarts: slot.restarts }));
   }
 
   // ---- accounts
@@ -300,9 +301,9 @@ export class Pool {
 
   // ---- life
 
-  /** Tells every shard to read its certificates again. */
-  reload(): void {
-    for (let shard = 0; shard < this.#slots.length; shard++) this.#post(shard, { kind: "reload" });
+  /** Hands every shard a new certificate for its TLS listener. */
+  reload(tls: TlsMaterial): void {
+    for (let shard = 0; shard < this.#slots.length; shard++) this.#post(shard, { kind: "reload", tls });
   }
 
   /** No new calls; resolves when running calls have ended, at the latest after `drainMs`. */

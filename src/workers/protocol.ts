@@ -1,4 +1,5 @@
 import type { AccountId, CallUuid, DeviceId, SubscriptionId, TunnelId } from "../base/ids.ts";
+import type { TlsMaterial } from "../net/trust.ts";
 import type { Presence, RegistrationMode, Secret } from "../base/records.ts";
 
 /**
@@ -67,7 +68,7 @@ export type Command =
       readonly outcome: "accepted" | "failed";
     }
   | { readonly kind: "subscriptionRemoved"; readonly accountId: AccountId; readonly deviceId: DeviceId }
-  | { readonly kind: "reload" }
+  | { readonly kind: "reload"; readonly tls: TlsMaterial }
   | { readonly kind: "drain"; readonly drainMs: number }
   | { readonly kind: "stop" };
 

@@ -1,10 +1,6 @@
 import type { Config } from "../config/config.ts";
-
-/** PEM text of a certificate chain and its key. */
-export interface TlsMaterial {
-  readonly cert: string;
-  readonly key: string;
-}
+import type { TlsMaterial } from "../net/trust.ts";
+import type { VaultKeys } from "../store/vault.ts";
 
 /** What the pool sends to a new shard worker, once, before any command. */
 export interface ShardStart {
@@ -13,13 +9,11 @@ export interface ShardStart {
   /** How many shards there are: placement is computed from it. */
   readonly shards: number;
   readonly config: Config;
-  readonly columnsFile: string;
   readonly lanes: SharedArrayBuffer;
+  /** For the TLS listener; undefined when there is none. */
   readonly tls: TlsMaterial | undefined;
-  /** Raw key material of the vault, by key id; kept in memory only. */
   readonly vaultKeys: VaultKeys;
-  readonly logLevel: "debug" | "info" | "warning" | "error";
+  readonly logLevel: LogLevel;
 }
 
-/** As the vault hands it to workers: see store/vault.ts. */
-export type VaultKeys = unknown;
+export type LogLevel = "debug" | "info" | "warning" | "error";

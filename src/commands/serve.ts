@@ -1,0 +1,69 @@
+import { loadConfig } from "../config/load.ts";
+import { configFile, configOrFaults } from "./config-file.ts";
+import type { CommandIo } from "./io.ts";
+import { startServer } from "./server.ts";
+import { notifySystemd, watchdogMs } from "./systemd.ts";
+
+/**
+ * `wakeline serve`: runs until SIGTERM or SIGINT, which drain; a second signal ends at once. SIGHUP reads certificates, app keys and
+ * push credentials again. Returns the exit code, 2 for a configuration that cannot be used.
+ */
+export async function runServe(args: { readonly config: string | undefined }, io: CommandIo): Promise<number> {
+  const config = configOrFaults(args.config, process.env, io);
+  if (config === undefined) return 2;
+  if (config.file === undefined) {
+    io.out("no wakeline.toml here: running on embedded defaults (./data, loopback only; `wakeline init` writes one)");
+    if (config.apps.length === 0) io.out("no app is configured, so no phone can enrol yet");
+  }
+  let finish: (code: number) => void = () => {};
+  const finished = new Promise<number>((resolve) => {
+    finish = resolve;
+  });
+  let isDraining = false;
+  const drain = (): void => {
+    if (isDraining) return finish(1);
+    isDraining = true;
+    notifySystemd("STOPPING=1");
+    server.log.info("server.draining", { drainSec: config.drainSec });
+    void server.drain().then(() => finish(0));
+  };
+  const server = await startServer(config, { logLevel: "info", onDrain: drain });
+  process.on("SIGTERM", drain);
+  process.on("SIGINT", drain);
+  process.on("SIGHUP", () => {
+    void reload();
+  });
+  async function reload(): Promise<void> {
+    try {
+      await server.reload(loadConfig(configFile(args.config), process.env));
+      server.log.info("server.reloaded");
+    } catch (cause) {
+      server.log.error("server.reloadFailed", { cause: cause instanceof Error ? cause.message : String(cause) });
+    }
+  }
+
+  const { http, operator, sip } = config;
+  io.out(
+    `phones   ${http.tlsCert === undefined ? "http" : "https"}://${authority(http.listen.host, server.publicPort)}  (${server.publicUrl})`,
+  );
+  io.out(`operator http://${authority(operator.listen.host, server.operatorPort)}`);
+  server.shards.forEach((shard, n) => {
+    const tls = shard.tlsPort === 0 ? "" : `, tls ${shard.tlsPort}`;
+    const listen = sip.listen.map((address) => authority(address, shard.udpPort)).join(" ");
+    io.out(
+      `sip      ${listen} udp and tcp${tls}  (shard ${n}, ${shard.accounts} accounts, bursts by ${shard.sendPath})`,
+    );
+  });
+  io.out("ready");
+  notifySystemd("READY=1");
+  const everyMs = watchdogMs();
+  const watchdog = everyMs === undefined ? undefined : setInterval(() => notifySystemd("WATCHDOG=1"), everyMs);
+  const code = await finished;
+  clearInterval(watchdog);
+  await server.stop();
+  return code;
+}
+
+function authority(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,177 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isIP } from "node:net";
+import { placement } from "../base/placement.ts";
+import type { Config, HostPort } from "../config/config.ts";
+import { startEdge, type Edge } from "../edge/edge.ts";
+import { EgressPolicy } from "../net/egress.ts";
+import type { TlsMaterial } from "../net/trust.ts";
+import { Lane } from "../observe/lanes.ts";
+import { openLog, startLog, type Log } from "../observe/log.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { createGateway } from "../push/gateway.ts";
+import { openSenders } from "../push/senders.ts";
+import { openVapidKeys } from "../push/vapid-keys.ts";
+import { urlPolicy } from "./url-policy.ts";
+import { openStore } from "../store/open.ts";
+import { systemClock } from "../time/clock.ts";
+import { systemRandom } from "../time/random.ts";
+import { Pool } from "../workers/pool.ts";
+import type { Event } from "../workers/protocol.ts";
+import type { LogLevel } from "../workers/shard-start.ts";
+import { spawnShard } from "../workers/spawn-shard.ts";
+import { version } from "./version.ts";
+
+type ShardReady = Extract<Event, { kind: "ready" }>;
+
+export interface RunningServer {
+  readonly publicUrl: string;
+  readonly publicPort: number;
+  readonly operatorPort: number;
+  readonly shards: readonly ShardReady[];
+  readonly log: Log;
+  /** No new calls; resolves when running calls have ended or `drain_sec` is over. */
+  drain(): Promise<void>;
+  /** Ends everything at once; columns are mapped, so nothing is lost. */
+  stop(): Promise<void>;
+  /** Takes certificates, app keys and push credentials of a configuration that was read again. */
+  reload(config: Config): Promise<void>;
+}
+
+/**
+ * The server: store, shards, push and edge put together. Rejects with an Error in the operator's words when a part cannot start;
+ * what had started is stopped again. `onDrain`: the operator asked to drain through the API.
+ */
+export async function startServer(
+  config: Config,
+  options: {
+    readonly logLevel: LogLevel;
+    readonly env?: Readonly<Record<string, string | undefined>>;
+    readonly onDrain?: () => void;
+  },
+): Promise<RunningServer> {
+  startLog(options.logLevel);
+  const log = openLog("main");
+  const clock = systemClock;
+  const env = options.env ?? process.env;
+  const closers: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).toReversed()) await close();
+  };
+
+  try {
+    const store = await openStore({ dataDir: config.dataDir, masterKey: config.masterKey, env, log, clock });
+    closers.push(() => store.close());
+
+    const lanes = new SharedArrayBuffer(Lane.bytes(config.sip.shards));
+    const laneList = Array.from({ length: config.sip.shards }, (_, shard) => new Lane(lanes, shard));
+    const metrics = new Metrics({ lanes: laneList, startedAtMs: clock.wallMs() });
+
+    const policy = new EgressPolicy({ allow: config.sip.egressAllow, own: literal(config.sip.advertise), clock });
+    const vapid = openVapidKeys(join(config.dataDir, "vapid.json"));
+    const senders = await openSenders(config.apps, {
+      vapid,
+      allowUrl: urlPolicy(policy),
+      allowLoopbackHttp: isLoopback(config.http.listen),
+      clock,
+      log,
+    });
+    closers.push(() => senders.close());
+    for (const fault of senders.faults) log.error("push.unusable", { ...fault });
+    const gateway = createGateway({
+      senders: senders.table,
+      store,
+      clock,
+      random: systemRandom,
+      log,
+      metrics: metrics.pushes,
+    });
+    closers.push(() => gateway.close());
+
+    let edge: Edge | undefined;
+    const tls = sipTls(config);
+    const pool = new Pool({
+      shards: config.sip.shards,
+      placement,
+      spawn: (shard, events) =>
+        spawnShard(
+          {
+            kind: "start",
+            shard,
+            shards: config.sip.shards,
+            config,
+            lanes,
+            tls,
+            vaultKeys: store.vaultKeys,
+            logLevel: options.logLevel,
+          },
+          events,
+        ),
+      sink: (event) => edge?.dispatcher.onEvent(event),
+      clock,
+      log,
+    });
+    closers.push(() => pool.stop());
+    const shards = await pool.start();
+
+    edge = await startEdge({
+      config,
+      store,
+      shards: pool,
+      gateway,
+      metrics,
+      clock,
+      random: systemRandom,
+      log,
+      version,
+      egress: (address, port) => {
+        const verdict = policy.verdict(address, port);
+        return verdict.allowed ? undefined : verdict.text;
+      },
+      egressAddresses: literal(config.sip.advertise),
+      vapidPublicKey: vapid.publicKey,
+      onDrain: options.onDrain ?? (() => {}),
+    });
+    const started = edge;
+    closers.push(() => started.stop());
+    void senders.warm();
+
+    return {
+      publicUrl: config.publicUrl,
+      publicPort: edge.publicPort,
+      operatorPort: edge.operatorPort,
+      shards,
+      log,
+      async drain() {
+        started.drain();
+        await pool.drain(config.drainSec * 1_000);
+      },
+      stop: closeAll,
+      async reload(next) {
+        started.reload(next);
+        const material = sipTls(next);
+        if (material !== undefined) pool.reload(material);
+        for (const fault of await senders.reload(next.apps)) log.error("push.unusable", { ...fault });
+      },
+    };
+  } catch (cause) {
+    await closeAll();
+    throw cause;
+  }
+}
+
+function literal(address: string | undefined): readonly string[] {
+  return address !== undefined && isIP(address) !== 0 ? [address] : [];
+}
+
+function isLoopback(listen: HostPort): boolean {
+  return listen.host === "localhost" || listen.host === "::1" || listen.host.startsWith("127.");
+}
+
+/** The certificate of the shards' TLS listeners: their own, else that of HTTP (RFC 5922). */
+function sipTls({ sip, http }: Config): TlsMaterial | undefined {
+  const cert = sip.tlsCert ?? http.tlsCert;
+  const key = sip.tlsKey ?? http.tlsKey;
+  if (sip.tlsPort === 0 || cert === undefined || key === undefined) return undefined;
+  return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+}
