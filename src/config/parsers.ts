@@ -170,7 +170,7 @@ export function environmentToml(text: string): unknown {
   }
 }
 
-export function hasControl(text: string): boolean {
+function hasControl(text: string): boolean {
   // eslint-disable-next-line no-control-regex
   return /[\u0000-\u001f\u007f]/.test(text);
 }

@@ -195,7 +195,7 @@ class SqliteStore extends Reader implements OpenStore {
 
   async backup(file: string): Promise<void> {
     await new Promise<void>((done, failed) => {
-      const fail = (text: string): void => failed(new StoreFault(`backup: ${text}`));
+      const fail = (text: string): void => failed(new StoreFault(text));
       const thread = spawnWriter({
         onReport: (report) => {
           if (report.kind === "backedUp") done();

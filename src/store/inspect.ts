@@ -1,0 +1,39 @@
+import { existsSync } from "node:fs";
+import { databaseFile, openReader } from "./database.ts";
+import { opensDataKeys } from "./data-keys.ts";
+import { readMasterKey } from "./master-key.ts";
+import { schemaVersion, schemaVersionOf } from "./migrate.ts";
+
+/**
+ * What stands in the way of opening a data folder, in words with what to do; empty when nothing does. Reads only, also
+ * while a server runs on it. Needs the rights of the server's user.
+ */
+export function inspectData(
+  dataDir: string,
+  masterKey: string,
+  env: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const master = readMasterKey(masterKey, env);
+  if (!master.ok && master.reason === "invalid") return [`master key: ${master.text}; put the right file back`];
+  if (!existsSync(databaseFile(dataDir))) {
+    // A missing file is made at the first start; a missing variable is not.
+    return master.ok || masterKey.startsWith("file:") ? [] : [`master key: ${master.text}`];
+  }
+  const database = openReader(dataDir);
+  try {
+    const version = schemaVersionOf(database);
+    if (version === 0) return [];
+    if (version > schemaVersion) {
+      return [
+        `the database has schema ${version}, this program knows ${schemaVersion}: run the newer Wakeline that wrote it`,
+      ];
+    }
+    if (!master.ok)
+      return [`master key: ${master.text}, but the database is sealed under it; put it back from its backup`];
+    return opensDataKeys(database, master.key)
+      ? []
+      : ["the master key is not the one that the database was sealed under; put the right one back"];
+  } finally {
+    database.close();
+  }
+}
