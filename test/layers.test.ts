@@ -37,8 +37,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     "workers",
   ],
 };
-/** Types that cross between pool and shard stand in workers/protocol.ts; the worker entry points by URL in workers/urls.ts. */
-const shared = new Set(["workers/protocol.ts", "workers/urls.ts"]);
+/** Types that cross between pool and shard stand in workers/protocol.ts; the worker entry points by URL in workers/urls.ts;
+ * the version in package.json. */
+const shared = new Set(["workers/protocol.ts", "workers/urls.ts", "../package.json"]);
 
 const importPattern =
   /^\s*(?:import|export)\b[^"'`;]*?\bfrom\s+["'](\.[^"']+)["']|^\s*import\s+["'](\.[^"']+)["']|import\(\s*["'](\.[^"']+)["']\s*\)/gm;
