@@ -9,7 +9,7 @@ const CallState = Type.Union(
   ["ringing", "answered", "answeredElsewhere", "cancelled", "missed", "ended"].map((state) => Type.Literal(state)),
 );
 
-export const Problem = Type.Object({
+const Problem = Type.Object({
   type: Type.String(),
   title: Type.String(),
   status: Type.Integer(),
@@ -20,9 +20,9 @@ export const Problem = Type.Object({
   ),
 });
 
-export const Enrolled = Type.Object({ deviceId: Type.String(), token: Type.String() });
+const Enrolled = Type.Object({ deviceId: Type.String(), token: Type.String() });
 
-export const Device = Type.Object({
+const Device = Type.Object({
   deviceId: Type.String(),
   app: Type.String(),
   name: Type.Optional(Type.String()),
@@ -55,7 +55,7 @@ const Registration = Type.Object({
   transport: Type.Optional(Type.String()),
 });
 
-export const Subscription = Type.Object({
+const Subscription = Type.Object({
   id: Type.String(),
   account: Type.Omit(AccountInput, ["password", "ha1"]),
   presence: Presence,
@@ -65,17 +65,17 @@ export const Subscription = Type.Object({
   lastSeenAt: Time,
 });
 
-export const SubscriptionList = Type.Array(Subscription);
+const SubscriptionList = Type.Array(Subscription);
 
-export const TestPush = Type.Object({
+const TestPush = Type.Object({
   id: Type.String(),
   outcome: Type.Union(["accepted", "tokenDead", "retry", "refused"].map((outcome) => Type.Literal(outcome))),
   reason: Type.Optional(Type.String()),
 });
 
-export const Call = Type.Object({ state: CallState, from: Caller, at: Time, deadline: Type.Optional(Time) });
+const Call = Type.Object({ state: CallState, from: Caller, at: Time, deadline: Type.Optional(Time) });
 
-export const CallList = Type.Array(
+const CallList = Type.Array(
   Type.Object({
     call: Type.String(),
     callId: Type.String(),

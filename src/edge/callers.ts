@@ -5,12 +5,19 @@ import { limitKey } from "./peer-address.ts";
 import { done, refused, type Result } from "./problem.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 
-/** Wrong keys, tokens and tickets from one address: thirty, then one every two seconds. */
-const failures = { burst: 30, perSec: 0.5, keysMax: 100_000 };
-/** Requests of one device: an app that starts with sixteen accounts needs about fifty. */
-const perDevice = { burst: 150, perSec: 10, keysMax: 200_000 };
+const addressesMax = 100_000;
+
+/** What can be guessed at. Wrong ones from one address: some, for a carrier's NAT has broken apps behind it, then few. */
+export type Guess = "appKey" | "token" | "ticket";
+const guesses: Readonly<Record<Guess, { readonly burst: number; readonly perSec: number }>> = {
+  appKey: { burst: 50, perSec: 0.5 },
+  token: { burst: 100, perSec: 1 },
+  ticket: { burst: 100, perSec: 1 },
+};
+/** Requests of one device: an app that starts with sixteen accounts needs about fifty; some poll. */
+const perDevice = { burst: 600, perSec: 50, keysMax: 200_000 };
 /** Requests from one address; a carrier's NAT has thousands of phones behind it. */
-const perAddress = { burst: 2_000, perSec: 500, keysMax: 100_000 };
+const perAddress = { burst: 10_000, perSec: 1_000, keysMax: addressesMax };
 
 function tooMany(retryAfterSec: number): ReturnType<typeof refused> {
   return refused(429, "tooManyRequests", { retryAfterSec });
@@ -28,7 +35,7 @@ export class Callers {
   readonly #store: Store;
   readonly #tokens: DeviceTokens;
   readonly #clock: Clock;
-  readonly #failures: RateLimiter;
+  readonly #guesses: Readonly<Record<Guess, RateLimiter>>;
   readonly #devices: RateLimiter;
   readonly #addressLimit: RateLimiter;
   readonly #addresses = new WeakMap<Request, string>();
@@ -38,7 +45,8 @@ export class Callers {
     this.#store = options.store;
     this.#tokens = options.tokens;
     this.#clock = clock;
-    this.#failures = new RateLimiter({ clock, ...failures });
+    const limiter = (guess: Guess) => new RateLimiter({ clock, ...guesses[guess], keysMax: addressesMax });
+    this.#guesses = { appKey: limiter("appKey"), token: limiter("token"), ticket: limiter("ticket") };
     this.#devices = new RateLimiter({ clock, ...perDevice });
     this.#addressLimit = new RateLimiter({ clock, ...perAddress });
   }
@@ -52,14 +60,14 @@ export class Callers {
   }
 
   /** Whether this address has guessed too often to be heard again now. */
-  mayGuess(request: Request): Result<undefined> {
-    const waitSec = this.#failures.waitSec(this.#keyOf(request));
+  mayGuess(guess: Guess, request: Request): Result<undefined> {
+    const waitSec = this.#guesses[guess].waitSec(this.#keyOf(request));
     return waitSec > 0 ? tooMany(waitSec) : done(undefined);
   }
 
   /** Counts a wrong key, token or ticket. */
-  guessedWrong(request: Request): void {
-    this.#failures.take(this.#keyOf(request));
+  guessedWrong(guess: Guess, request: Request): void {
+    this.#guesses[guess].take(this.#keyOf(request));
   }
 
   /** The device of a request's bearer token. */
@@ -75,8 +83,8 @@ export class Callers {
     const holder = await this.#tokens.verify(token);
     const device = holder === undefined ? undefined : this.#store.device(holder.deviceId);
     if (device === undefined || device.app !== holder?.app) {
-      const may = this.mayGuess(request);
-      this.guessedWrong(request);
+      const may = this.mayGuess("token", request);
+      this.guessedWrong("token", request);
       return may.ok ? refused(401, "unauthorized", { detail: "the device token is not good" }) : may;
     }
     const waitSec = this.#devices.take(device.deviceId);

@@ -20,7 +20,7 @@ const dayMs = 86_400_000;
 const testPushMs = 10_000;
 
 /** WebSocket close code for a device that was removed. */
-export const deviceGoneCode = 4003;
+const deviceGoneCode = 4003;
 
 /** Enrolment of app installations and what they do with themselves. */
 export class Devices {

@@ -59,7 +59,7 @@ export interface OperatorParts {
 }
 
 /** Ready to serve phones: every shard is, and nobody has asked to drain. */
-export function readiness({ shards, isDraining }: Pick<OperatorParts, "shards" | "isDraining">): {
+function readiness({ shards, isDraining }: Pick<OperatorParts, "shards" | "isDraining">): {
   readonly ok: boolean;
   readonly reasons: readonly string[];
 } {

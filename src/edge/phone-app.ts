@@ -54,7 +54,7 @@ const noContent = (): Response => new Response(null, { status: 204 });
 function enrolRoute({ callers, devices }: PhoneParts) {
   return routes()
     .derive(({ request, status }) => {
-      const may = callers.mayGuess(request);
+      const may = callers.mayGuess("appKey", request);
       if (!may.ok) return status(may.refusal.status, problem(may.refusal));
       const bearer = bearerOf(request);
       return bearer === undefined ? status(401, problem({ status: 401, code: "unauthorized" })) : { bearer };
@@ -63,7 +63,7 @@ function enrolRoute({ callers, devices }: PhoneParts) {
       "/v1/devices",
       async ({ request, bearer, body }) => {
         const enrolled = await devices.enrol(bearer, body);
-        if (!enrolled.ok && enrolled.refusal.status === 401) callers.guessedWrong(request);
+        if (!enrolled.ok && enrolled.refusal.status === 401) callers.guessedWrong("appKey", request);
         return respond(enrolled, (value) => json(value, 201));
       },
       {

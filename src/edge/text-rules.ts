@@ -2,7 +2,7 @@ import { parseHostPort, parsePort, isIpv4, isIpv6, type HostPort } from "../sip/
 import { parseUriText } from "../sip/uri.ts";
 
 /** Longest text field, in bytes of UTF-8. */
-export const textBytesMax = 255;
+const textBytesMax = 255;
 
 // C0, DEL, C1 and the line separators: nothing a person types, everything an injection needs.
 const control = /[\p{Cc}\p{Zl}\p{Zp}]/u;

@@ -67,11 +67,11 @@ export class TunnelDoor {
     }
     const ticket = query.get("ticket");
     if (ticket === null) return refused(401, "unauthorized", { detail: "a device token or a ticket is needed" });
-    const may = this.#callers.mayGuess(request);
+    const may = this.#callers.mayGuess("ticket", request);
     if (!may.ok) return may;
     const known = this.#tickets.check(ticket);
     if (known === undefined || this.#store.device(known.deviceId) === undefined) {
-      this.#callers.guessedWrong(request);
+      this.#callers.guessedWrong("ticket", request);
       return refused(403, "ticketNotGood", { detail: "the ticket is unknown, or its time is over" });
     }
     return done({ deviceId: known.deviceId, ticketCall: known.call });

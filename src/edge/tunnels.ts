@@ -16,8 +16,8 @@ const silentMsMax = 60_000;
 /** What a phone that does not read may hold back here; a call's whole set-up is under 20 kB. */
 const bufferedBytesMax = 1_048_576;
 /** Frames a phone may send: bursts of subscriptions when an app starts, then a few a call. */
-const frameBurst = 400;
-const framesPerSec = 100;
+const frameBurst = 1_000;
+const framesPerSec = 200;
 /** How often an open tunnel shows that its device is alive, for the lease. */
 const touchEveryMs = 600_000;
 

@@ -144,7 +144,7 @@ describe("device tokens: attacks of CVE-2022-36083, GHSA-27h2-hvpr-p74q, GHSA-86
     const { bench, phone, statusOf } = await setUp();
     await using _ = bench;
     const statuses: number[] = [];
-    for (let n = 0; n < 31; n++) statuses.push(await statusOf(`guess.${n}.x`));
+    for (let n = 0; n < 101; n++) statuses.push(await statusOf(`guess.${n}.x`));
     expect([statuses[0], statuses.at(-1)]).toEqual([401, 429]);
     expect(await statusOf(phone.token)).toBe(200);
   });
@@ -331,7 +331,7 @@ describe("answers of the public listener", () => {
     });
     const ask = (forwarded: string) =>
       bench.call("GET", "/.well-known/wakeline.json", undefined, undefined, { "x-forwarded-for": forwarded });
-    for (let n = 0; n < 2_000; n++) await ask("192.0.2.1");
+    for (let n = 0; n < 400; n++) await Promise.all(Array.from({ length: 25 }, () => ask("192.0.2.1")));
     const late = await ask("192.0.2.1");
     expect([late.status, late.headers.get("retry-after")]).toEqual([429, "1"]);
     // What the client itself claims further left does not count.
