@@ -15,7 +15,10 @@ export async function runDemo(io: CommandIo): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "wakeline-demo-"));
   const appKey = randomBytes(24).toString("base64url");
   let stop: (() => Promise<void>) | undefined;
-  const ladder = terminalLadder(io.out, () => performance.now());
+  const ladder = terminalLadder(
+    (line) => io.out(line),
+    () => performance.now(),
+  );
   ladder.head();
   try {
     const outcome = await tellStory(ladder, async (webhookUrl) => {

@@ -52,9 +52,9 @@ const counterNames = [
 export type CounterName = (typeof counterNames)[number];
 
 /** Slot of each counter in a lane. */
-export const Counter = Object.freeze(
-  Object.fromEntries(counterNames.map((name, slot) => [name, slot])),
-) as Readonly<Record<CounterName, number>>;
+export const Counter = Object.freeze(Object.fromEntries(counterNames.map((name, slot) => [name, slot]))) as Readonly<
+  Record<CounterName, number>
+>;
 
 export const counterCount = counterNames.length;
 

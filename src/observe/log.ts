@@ -32,7 +32,13 @@ function writeLine(record: LogRecord): void {
   let line = JSON.stringify(fields);
   // One write of at most 4,096 bytes stays whole when several threads write to one pipe.
   if (Buffer.byteLength(line) >= lineBytesMax) {
-    line = JSON.stringify({ at: fields.at, level: fields.level, event: fields.event, thread: fields.thread, cut: line.slice(0, 2000) });
+    line = JSON.stringify({
+      at: fields.at,
+      level: fields.level,
+      event: fields.event,
+      thread: fields.thread,
+      cut: line.slice(0, 2000),
+    });
   }
   try {
     writeSync(2, `${line}\n`);
