@@ -7,19 +7,35 @@ const rateMinPerSec = 1;
 /** Seconds of the rate that may leave at once. */
 const burstSec = 0.05;
 const burstMin = 4;
+/** A window is spread over its round trip, a little faster than needed; as many may leave in one burst. */
+const paceGain = 1.25;
+const paceBurst = 64;
 /** The rate recovers by a tenth each second without complaint. */
 const recoveryPerSec = 0.1;
 /**
- * Our requests that stand in line at the registrar, as its answers' delay tells: below the first figure we may send more, above the second
- * fewer. A default socket buffer of 208 KiB takes some 160 of them, and there may be other shards.
+ * Our requests that may stand in line at the registrar, as its answers' delay tells. A default socket buffer of 208 KiB takes some 160
+ * of them, and there may be other shards. A loss shows that the line was too long; then it is held shorter for some minutes.
  */
-const queuedLow = 24;
-const queuedHigh = 64;
+const queuedMax = 64;
+const queuedMin = 2;
+/** Below this share of the line that is allowed we may send more. */
+const queuedLowShare = 0.375;
+const queuedAfterLoss = 0.6;
+const queuedRecoveryPerSec = 0.02;
 /** Round trips under this are as good as none: clocks tick in milliseconds. */
 const rttFloorMs = 1;
 /** How long the shortest round trip seen is believed. */
 const baseEpochMs = 10_000;
+const baseDrift = 1.25;
 const rttGain = 0.125;
+/** Of so many answers the quickest tells how long the line is: jitter slows some, a line slows all. */
+const sampleSize = 16;
+/** Delay that means nothing: clocks tick in milliseconds. */
+const slackMs = 1;
+const slackShare = 0.01;
+/** Growth: half as much again each round trip at first; then an eighth, and no more than 8. */
+const fastGrowth = 0.5;
+const slowGrowthMax = 8;
 const shrinkOnLoss = 0.7;
 const shrinkOnDelay = 0.9;
 const lossGain = 0.02;
@@ -27,7 +43,7 @@ export const pauseMaxMs = 3_600_000;
 
 /**
  * How much a registrar is asked at once, after RFC 7339's idea that the client holds back: transactions in flight and a rate. Both
- * grow while answers are quick (doubling each round trip at first) and shrink on delay, on loss and when it says that it is
+ * grow while answers are quick (by half each round trip at first) and shrink on delay, on loss and when it says that it is
  * overloaded. Pure; times are monotonic milliseconds.
  */
 export class Budget {
@@ -38,13 +54,21 @@ export class Budget {
   #ratePerSec = rateMaxPerSec;
   #tokens = burstMin;
   #tokensAtMs: number;
+  #paceTokens = paceBurst;
+  #paceAtMs: number;
   #pausedUntilMs = 0;
   #smoothedMs = 0;
+  /** The quickest of the last full sample, and of the one that is being taken. */
+  #quickestMs = 0;
+  #sampleMs = Infinity;
+  #sampled = 0;
   #baseMs = Infinity;
   #nextBaseMs = Infinity;
   #baseSinceMs: number;
   #shrunkAtMs = -Infinity;
   #lossRatio = 0;
+  #queuedLimit = queuedMax;
+  #queuedLimitAtMs: number;
   /** Answers in this second and the one before: what the registrar can do. */
   #answers = 0;
   #answersBefore = 0;
@@ -52,8 +76,10 @@ export class Budget {
 
   constructor(nowMs: number) {
     this.#tokensAtMs = nowMs;
+    this.#paceAtMs = nowMs;
     this.#baseSinceMs = nowMs;
     this.#answersSinceMs = nowMs;
+    this.#queuedLimitAtMs = nowMs;
   }
 
   get window(): number {
@@ -79,6 +105,7 @@ export class Budget {
   /** HOT. Whether one more transaction may begin now. */
   mayStart(nowMs: number): boolean {
     if (this.#inFlight >= this.#window || nowMs < this.#pausedUntilMs) return false;
+    if (this.#paceTokens < 1 && !this.#pace(nowMs)) return false;
     if (this.#ratePerSec >= rateMaxPerSec) return true;
     this.#refill(nowMs);
     return this.#tokens >= 1;
@@ -86,6 +113,7 @@ export class Budget {
 
   started(): void {
     this.#inFlight++;
+    this.#paceTokens--;
     if (this.#ratePerSec < rateMaxPerSec) this.#tokens--;
   }
 
@@ -103,12 +131,16 @@ export class Budget {
     this.#measure(nowMs, rtt);
     // A window that is not used proves nothing.
     const isUsed = this.#inFlight * 2 >= this.#window;
-    const queued = this.#inFlight * (1 - this.#baseMs / this.#smoothedMs);
-    if (queued > queuedHigh) {
-      this.#threshold = Math.min(this.#threshold, this.#window);
+    const isFast = this.#window < this.#threshold;
+    const queued = this.#queued();
+    if (queued > this.#queuedLimit) {
       this.#shrink(nowMs, shrinkOnDelay);
-    } else if (isUsed && this.#window < this.#threshold) this.#window = Math.min(this.#window + 1, windowMax);
-    else if (isUsed && queued < queuedLow) this.#window = Math.min(this.#window + 8 / this.#window, windowMax);
+      this.#threshold = Math.min(this.#threshold, this.#window);
+    } else if (isUsed && isFast) this.#window = Math.min(this.#window + fastGrowth, windowMax);
+    else if (isUsed && queued < this.#queuedLimit * queuedLowShare) {
+      const perRoundTrip = Math.max(1, Math.min(slowGrowthMax, this.#window / 8));
+      this.#window = Math.min(this.#window + perRoundTrip / this.#window, windowMax);
+    }
   }
 
   /** A request that was first sent at `startedMs` had to be sent again. */
@@ -117,6 +149,8 @@ export class Budget {
     // What was sent before the last cut tells nothing new.
     if (startedMs < this.#shrunkAtMs) return;
     this.#shrunkAtMs = nowMs;
+    this.#queuedLimit = Math.max(Math.min(this.#queuedLimit, this.#queued()) * queuedAfterLoss, queuedMin);
+    this.#queuedLimitAtMs = nowMs;
     this.#window = Math.max(this.#window * shrinkOnLoss, windowMin);
     this.#threshold = this.#window;
   }
@@ -141,20 +175,44 @@ export class Budget {
     this.#threshold = Infinity;
     this.#shrunkAtMs = nowMs;
     this.#baseMs = this.#nextBaseMs = Infinity;
-    this.#smoothedMs = 0;
+    this.#smoothedMs = this.#quickestMs = 0;
     this.#baseSinceMs = nowMs;
     this.#pausedUntilMs = 0;
   }
 
+  /** Our requests that wait at the registrar rather than travel (Little's law on the delay beyond the shortest seen). */
+  #queued(): number {
+    const rttMs = this.#quickestMs;
+    if (rttMs === 0) return 0;
+    const waitMs = rttMs - this.#baseMs - slackMs - this.#baseMs * slackShare;
+    return waitMs <= 0 ? 0 : (this.#inFlight * waitMs) / rttMs;
+  }
+
   #measure(nowMs: number, rttMs: number): void {
     this.#smoothedMs = this.#smoothedMs === 0 ? rttMs : this.#smoothedMs + (rttMs - this.#smoothedMs) * rttGain;
+    this.#sampleMs = Math.min(this.#sampleMs, rttMs);
+    if (++this.#sampled >= sampleSize) {
+      this.#quickestMs = this.#sampleMs;
+      this.#sampleMs = Infinity;
+      this.#sampled = 0;
+    }
     if (nowMs - this.#baseSinceMs > baseEpochMs) {
-      this.#baseMs = this.#nextBaseMs;
+      // A way that became longer is believed bit by bit: it may be our own line that never emptied.
+      this.#baseMs = Math.min(this.#nextBaseMs, this.#baseMs * baseDrift + slackMs);
       this.#nextBaseMs = Infinity;
       this.#baseSinceMs = nowMs;
     }
     if (rttMs < this.#nextBaseMs) this.#nextBaseMs = rttMs;
     if (rttMs < this.#baseMs) this.#baseMs = rttMs;
+  }
+
+  /** A burst of a whole window would overrun a registrar that the same window, evenly, does not trouble. */
+  #pace(nowMs: number): boolean {
+    const ms = Math.max(nowMs - this.#paceAtMs, 0);
+    this.#paceAtMs = nowMs;
+    const perMs = (paceGain * this.#window) / Math.max(this.#smoothedMs, rttFloorMs);
+    this.#paceTokens = Math.min(this.#paceTokens + ms * perMs, paceBurst);
+    return this.#paceTokens >= 1;
   }
 
   #shrink(nowMs: number, by: number): void {
@@ -178,6 +236,11 @@ export class Budget {
 
   #count(nowMs: number): void {
     if (nowMs - this.#answersSinceMs >= 1000) {
+      if (this.#queuedLimit < queuedMax) {
+        const sec = (nowMs - this.#queuedLimitAtMs) / 1000;
+        this.#queuedLimit = Math.min(this.#queuedLimit * (1 + queuedRecoveryPerSec * sec), queuedMax);
+        this.#queuedLimitAtMs = nowMs;
+      }
       this.#answersBefore = nowMs - this.#answersSinceMs < 2000 ? this.#answers : 0;
       this.#answers = 0;
       this.#answersSinceMs = nowMs;

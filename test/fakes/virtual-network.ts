@@ -390,7 +390,7 @@ export class VirtualHost implements Network {
   }
 
   close(): void {
-    for (const connection of this.#connections.values()) this.#forget(connection);
+    for (const connection of Array.from(this.#connections.values())) this.#forget(connection);
   }
 
   receive(bytes: Uint8Array, source: Source): void {
@@ -544,7 +544,7 @@ export class VirtualServer {
   }
 
   dropConnections(reason: string): void {
-    for (const connection of this.connections.values()) connection.host.closeConnection(connection, reason);
+    for (const connection of Array.from(this.connections.values())) connection.host.closeConnection(connection, reason);
   }
 
   #toHost(connection: Connection, bytes: Uint8Array): void {

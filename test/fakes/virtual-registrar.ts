@@ -155,9 +155,10 @@ export class VirtualRegistrar {
     }
     this.#waiting++;
     this.#busyUntilMs = Math.max(this.#busyUntilMs, now) + 1000 / perSec;
-    this.#wire.schedule(this.#busyUntilMs + thinkMs, () => {
+    this.#wire.schedule(this.#busyUntilMs, () => {
       this.#waiting--;
-      this.#handle(bytes, source);
+      if (thinkMs === 0) this.#handle(bytes, source);
+      else this.#wire.after(thinkMs, () => this.#handle(bytes, source));
     });
   }
 
