@@ -1,0 +1,265 @@
+import { describe, expect, test } from "bun:test";
+import { heldFramesMax } from "../../src/anchor/limits.ts";
+import { AnchorBench } from "../fakes/anchor-bench.ts";
+
+function scene() {
+  const bench = new AnchorBench();
+  const server = bench.addServer();
+  const alice = bench.addAccount("alice", server, { mobile: {} });
+  const mobile = bench.phone("mobile");
+  mobile.opens();
+  return { bench, server, alice, mobile };
+}
+
+function talking() {
+  const all = scene();
+  const { server, alice, mobile } = all;
+  const invite = server.invites(alice);
+  server.gets(100);
+  const offered = mobile.gets("INVITE");
+  const answer = mobile.answers(offered, 200);
+  const answered = server.gets(200);
+  server.inDialog("ACK", invite, answered);
+  mobile.gets("ACK");
+  return { ...all, invite, offered, answer, answered };
+}
+
+describe("the phone changes networks", () => {
+  test("rule 6: an INVITE without a final answer comes again on each tunnel, same branch", () => {
+    const { server, alice, mobile } = scene();
+    server.invites(alice);
+    server.gets(100);
+    const first = mobile.gets("INVITE");
+    mobile.answers(first, 180);
+    server.gets(180);
+    mobile.closes();
+    mobile.opens();
+    const second = mobile.gets("INVITE");
+    expect(second.text).toBe(first.text);
+    mobile.opens();
+    expect(mobile.gets("INVITE").text).toBe(first.text);
+    // JsSIP has forgotten the first: a new dialog of the same leg.
+    mobile.answers(second, 180, { tag: "after" });
+    expect(server.gets(180).param("To", "tag")).toBe("after");
+    mobile.answers(second, 200, { tag: "after" });
+    server.gets(200);
+  });
+
+  test("rule 5: the same ticket opens the next tunnel of the same call", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.closes();
+    server.invites(alice);
+    const { call } = bench.wakes("mobile");
+    mobile.opens({ call, voip: true });
+    const offered = mobile.gets("INVITE");
+    mobile.answers(offered, 200);
+    mobile.closes();
+    mobile.opens({ call, voip: true });
+    // It has this call: neither INVITE nor CANCEL.
+    mobile.nothing();
+  });
+
+  test("a second tunnel takes over from the first, whose end changes nothing", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    const first = mobile.tunnelId;
+    mobile.opens();
+    if (first !== undefined) bench.anchor.tunnelClosed(first);
+    server.inDialog("INFO", invite, answered);
+    mobile.gets("INFO");
+  });
+
+  test("frames of a tunnel that was taken over are not heard", () => {
+    const { server, mobile, invite, answer } = talking();
+    const first = mobile.tunnelId;
+    mobile.opens();
+    const second = mobile.tunnelId;
+    mobile.tunnelId = first;
+    mobile.inAnswered("BYE", invite, answer);
+    mobile.tunnelId = second;
+    server.nothing();
+  });
+
+  test("what arrives in between is held and comes in order, once", () => {
+    const { server, mobile, invite, answered } = talking();
+    mobile.closes();
+    server.inDialog("INFO", invite, answered, { cseq: 5_001 });
+    server.inDialog("MESSAGE", invite, answered, { cseq: 5_002 });
+    server.inDialog("INFO", invite, answered, { cseq: 5_003 });
+    mobile.opens();
+    expect(mobile.inbox.map((message) => message.cseq)).toEqual([5_001, 5_002, 5_003]);
+    const [info] = mobile.inbox.splice(0);
+    if (info === undefined) throw new Error("nothing came");
+    mobile.answers(info, 200);
+    server.gets(200);
+    mobile.opens();
+    // Answered ones are done with; the others have no answer yet and are repeated.
+    expect(mobile.inbox.map((message) => message.cseq)).toEqual([5_002, 5_003]);
+  });
+
+  test("an ACK and the BYE behind it keep their order", () => {
+    const { server, alice, mobile } = scene();
+    const invite = server.invites(alice);
+    server.gets(100);
+    mobile.answers(mobile.gets("INVITE"), 200);
+    const answered = server.gets(200);
+    mobile.closes();
+    server.inDialog("ACK", invite, answered);
+    server.inDialog("BYE", invite, answered);
+    mobile.opens();
+    mobile.gets("ACK");
+    mobile.gets("BYE");
+    mobile.nothing();
+  });
+
+  test("the answer to a request of the phone waits for it", () => {
+    const { server, mobile, invite, answer } = talking();
+    mobile.inAnswered("INFO", invite, answer);
+    const info = server.gets("INFO");
+    mobile.closes();
+    server.answers(info, 200);
+    mobile.opens();
+    expect(mobile.gets(200).method).toBe("INFO");
+  });
+
+  test("a call cancelled in between: the new tunnel gets the CANCEL alone", () => {
+    const { server, alice, mobile } = scene();
+    const invite = server.invites(alice);
+    server.gets(100);
+    const offered = mobile.gets("INVITE");
+    mobile.answers(offered, 180);
+    mobile.closes();
+    server.cancels(invite);
+    mobile.opens();
+    expect(mobile.gets("CANCEL").branch).toBe(offered.branch);
+    mobile.nothing();
+  });
+
+  test("a CANCEL that went into a dying tunnel is repeated on the next", () => {
+    const { server, alice, mobile } = scene();
+    const invite = server.invites(alice);
+    const offered = mobile.gets("INVITE");
+    mobile.answers(offered, 180);
+    server.cancels(invite);
+    mobile.gets("CANCEL");
+    mobile.opens();
+    mobile.answers(mobile.gets("CANCEL"), 481);
+    mobile.nothing();
+    mobile.opens();
+    mobile.nothing();
+  });
+
+  test("held frames are bounded, the oldest go", () => {
+    const { server, mobile, invite, answered } = talking();
+    mobile.closes();
+    for (let n = 0; n < heldFramesMax + 10; n++) server.inDialog("INFO", invite, answered, { cseq: 6_000 + n });
+    mobile.opens();
+    expect(mobile.inbox).toHaveLength(heldFramesMax);
+    expect(mobile.inbox[0]?.cseq).toBe(6_010);
+  });
+
+  test("told of other accounts, an open tunnel repeats nothing", () => {
+    const { bench, server, alice, mobile } = scene();
+    server.invites(alice);
+    mobile.gets("INVITE");
+    const { tunnelId, deviceId } = mobile;
+    if (tunnelId === undefined) throw new Error("no tunnel");
+    bench.anchor.tunnelOpened({ kind: "tunnelOpened", tunnelId, deviceId, accounts: [alice.accountId], voip: false });
+    mobile.nothing();
+  });
+});
+
+describe("the phone is lost for good", () => {
+  test("something to deliver and no tunnel for a minute: BYE to the far end by us, with a Reason", () => {
+    const { bench, server, mobile, invite, answer, answered } = talking();
+    mobile.inAnswered("INFO", invite, answer, { cseq: 41 });
+    server.answers(server.gets("INFO"), 200);
+    mobile.closes();
+    bench.pass(30_000);
+    server.inDialog("INFO", invite, answered);
+    bench.pass(30_100);
+    const bye = server.inbox.find((message) => message.method === "BYE" && !message.isResponse);
+    if (bye === undefined) throw new Error("no BYE");
+    expect(bye.uri).toBe("sip:bob@198.51.100.9:5062;transport=tcp");
+    expect(bye.get("Route")).toBe(`<sip:${server.address}:5060;lr>`);
+    expect(bye.get("From")).toBe(answer.get("To"));
+    expect(bye.get("To")).toBe(invite.get("From"));
+    expect(bye.cseq).toBe(42);
+    expect(bye.get("Reason")).toContain("SIP;cause=480");
+    expect(bench.anchor.running).toBe(0);
+    server.answers(bye, 200);
+  });
+
+  test("its challenge is answered as the account's book allows, and not for ever", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    mobile.closes();
+    bench.pass(59_000);
+    server.inDialog("INFO", invite, answered);
+    bench.pass(1_100);
+    server.inbox.splice(
+      0,
+      server.inbox.findIndex((message) => message.method === "BYE"),
+    );
+    for (let n = 0; n < 2; n++) {
+      const bye = server.gets("BYE");
+      expect(bye.has("Authorization")).toBe(n > 0);
+      server.answers(bye, 401, { lines: ['WWW-Authenticate: Digest realm="pbx", nonce="n"'] });
+    }
+    const third = server.gets("BYE");
+    server.answers(third, 401, { lines: ['WWW-Authenticate: Digest realm="pbx", nonce="n"'] });
+    server.nothing();
+    expect(bench.challenged).toHaveLength(2);
+  });
+
+  test("a stranger's challenge draws no credentials out of us", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    mobile.closes();
+    bench.pass(59_000);
+    server.inDialog("INFO", invite, answered);
+    bench.pass(1_100);
+    server.inbox.splice(
+      0,
+      server.inbox.findIndex((message) => message.method === "BYE"),
+    );
+    const bye = server.gets("BYE");
+    const stranger = bench.addServer({ address: "198.51.100.66" });
+    stranger.answers(bye, 401, { lines: ['WWW-Authenticate: Digest realm="pbx", nonce="n"'] });
+    stranger.nothing();
+    server.nothing();
+  });
+
+  test("with nothing to deliver the call goes on for ten minutes", () => {
+    const { bench, server, mobile } = talking();
+    mobile.closes();
+    bench.pass(590_000);
+    server.nothing();
+    expect(bench.anchor.running).toBe(1);
+    bench.pass(12_000);
+    server.gets("BYE");
+    expect(bench.anchor.running).toBe(0);
+  });
+
+  test("a phone that comes back in time keeps its call", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    mobile.closes();
+    server.inDialog("INFO", invite, answered);
+    bench.pass(50_000);
+    mobile.opens();
+    bench.pass(120_000);
+    expect(bench.anchor.running).toBe(1);
+    expect(server.inbox.every((message) => message.method !== "BYE")).toBe(true);
+  });
+
+  test("an outgoing call that rings for a phone that is gone is cancelled", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.request("INVITE", alice);
+    const passed = server.gets("INVITE");
+    server.answers(passed, 180);
+    mobile.closes();
+    bench.pass(60_100);
+    const cancel = server.gets("CANCEL");
+    server.answers(cancel, 200);
+    server.answers(passed, 487);
+    server.gets("ACK");
+    expect(bench.anchor.running).toBe(0);
+  });
+});
