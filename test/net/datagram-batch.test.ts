@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { batchBytesMax, batchCountMax, DatagramBatch } from "../../src/net/datagram-batch.ts";
 import type { PeerId } from "../../src/net/network.ts";
 

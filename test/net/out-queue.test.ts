@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { OutQueue } from "../../src/net/out-queue.ts";
 
 describe("messages that wait to be written", () => {
