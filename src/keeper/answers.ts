@@ -401,7 +401,8 @@ export class Answers {
     }
     ledger.credentials.forgetNonce(row);
     this.#conduct.moveTo(row, target, profile);
-    this.#attempts.enqueue(row, true);
+    if (ledger.registrar(row).reach.isSilent) this.#lose(row, 0);
+    else this.#attempts.enqueue(row, true);
   }
 
   #redirectTarget(view: SipView, key: ProfileKey): ProfileKey | undefined {

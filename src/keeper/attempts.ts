@@ -527,6 +527,10 @@ export class Attempts implements RegistrarOwner {
       this.#log.warn("registrar.switched", { registrar: registrar.target.host, reason: registrar.lastReason });
     } else {
       this.#log.warn("registrar.silent", { registrar: registrar.target.host, accounts: registrar.accounts });
+      // Who was redirected here does not wait with those whose server this is.
+      registrar.eachRow((row) => {
+        if (this.#ledger.profile(row).base !== undefined) this.#user.onNoServer(row, "redirected to a silent server");
+      });
     }
     this.#active.add(registrar);
   }

@@ -273,6 +273,7 @@ export class Conduct implements AttemptUser {
     const ledger = this.#ledger;
     ledger.setReason(row, reason);
     if (ledger.profile(row).base !== undefined) {
+      this.#doing.endChain(row);
       this.failed(row, 0);
       return;
     }

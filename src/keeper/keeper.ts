@@ -351,6 +351,7 @@ export class Keeper {
   }
 
   aor(row: RegistrationIndex): { readonly user: string; readonly domain: string } {
+    if (!this.#isLive(row)) return { user: "", domain: "" };
     return { user: this.#ledger.user(row), domain: domainText(this.#ledger.profile(row).key.domain) };
   }
 
