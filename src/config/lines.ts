@@ -105,8 +105,10 @@ class LineScanner {
       for (let n = 0; ; n++) {
         this.#separators();
         if (this.#ends("]")) return;
+        const from = this.#at;
         this.#note(`${path}[${n}]`, this.#line);
         this.#value(`${path}[${n}]`);
+        if (this.#at === from) this.#next(); // no value at all
       }
     } else if (first === "{") {
       this.#next();
