@@ -43,6 +43,7 @@ describe("the caller hangs up first, RFC 3261 §9.2", () => {
 
     const push = bench.pushes("cancel", "tablet");
     expect(push.call).toBe(wake.call);
+    expect(push.text).toBe("Normal call clearing");
     expect(bench.taken("callState").at(-1)).toMatchObject({ call: wake.call, state: "cancelled", over: true });
     expect(bench.count("callsCancelled")).toBe(1);
     expect(bench.anchor.running).toBe(0);
@@ -58,6 +59,16 @@ describe("the caller hangs up first, RFC 3261 §9.2", () => {
     mobile.gets("CANCEL");
     bench.pass(1_500);
     bench.noWake();
+  });
+
+  test("without a Reason the push has no text; who was never woken gets none", () => {
+    const bench = new AnchorBench();
+    const server = bench.addServer();
+    const alice = bench.addAccount("alice", server, { mobile: {}, tablet: { wakeable: false } });
+    const invite = server.invites(alice);
+    bench.wakes("mobile");
+    server.cancels(invite);
+    expect(bench.pushes("cancel", "mobile")).not.toHaveProperty("text");
   });
 
   test("a 2xx that crosses the CANCEL is acknowledged and ended by us", () => {
@@ -210,6 +221,7 @@ describe("answered on another branch", () => {
         .replace("z9hG4bKtwo", "z9hG4bKack"),
     );
     expect(server.gets(487).branch).toContain("two");
+    expect(bench.anchor.running).toBe(1);
     desk.gets("CANCEL");
     desk.answers(other, 487);
     mobile.nothing();

@@ -91,13 +91,15 @@ describe("fork to several phones, RFC 3261 §16.7", () => {
   });
 
   test("the call fails when the last phone has declined, with the best response", () => {
-    const { server, phones, offered } = ringing();
+    const { bench, server, phones, offered } = ringing();
     phones[0].answers(offered[0], 480);
     phones[1].answers(offered[1], 486);
     server.nothing();
     phones[2].answers(offered[2], 415);
     expect(server.gets(415).param("To", "tag")).toBe("desk-tag");
     for (const phone of phones) phone.gets("ACK");
+    expect(bench.anchor.running).toBe(0);
+    expect(bench.taken("journal").at(-1)?.summary.state).toBe("ended");
   });
 
   test("a 3xx is better than a 4xx and keeps its Contact: deflection is the phone's to decide", () => {
@@ -167,6 +169,7 @@ describe("fork to several phones, RFC 3261 §16.7", () => {
     phones[0].sends(accepted.text);
     server.gets(200);
     server.nothing();
+    phones[0].nothing();
   });
 
   test("a removed subscription ends its leg alone", () => {

@@ -258,9 +258,16 @@ describe("the wake deadline", () => {
     server.invites(alice);
     server.gets(100);
     mobile.opens();
-    mobile.answers(mobile.gets("INVITE"), 180);
+    const offered = mobile.gets("INVITE");
+    mobile.answers(offered, 180);
     server.gets(180);
-    bench.pass(600_200);
+    bench.pass(599_000);
+    mobile.answers(offered, 183);
+    server.gets(183);
+    // §16.7 step 2: a 1xx starts it again.
+    bench.pass(599_000);
+    server.nothing();
+    bench.pass(1_200);
     server.gets(480);
     mobile.gets("CANCEL");
   });
@@ -273,8 +280,37 @@ describe("the wake deadline", () => {
     mobile.answers(mobile.gets("INVITE"), 486);
     mobile.gets("ACK");
     server.nothing();
+    bench.wakes("mobile", "tablet");
     bench.pass(40_020);
     server.gets(486);
+    bench.pushes("cancel", "tablet");
+  });
+
+  test("a tunnel that stays silent for 32 s is given up before the deadline when no push can help", () => {
+    const { bench, server, alice, mobile } = scene({ mobile: { wakeable: false } });
+    mobile.opens();
+    server.invites(alice);
+    server.gets(100);
+    mobile.gets("INVITE");
+    bench.pass(31_900);
+    server.nothing();
+    bench.pass(200);
+    server.gets(480);
+  });
+
+  test("a phone that was silent for 32 s and woken by push gets the INVITE anew", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.opens();
+    server.invites(alice);
+    server.gets(100);
+    const first = mobile.gets("INVITE");
+    bench.pass(33_000);
+    server.nothing();
+    mobile.opens();
+    const second = mobile.gets("INVITE");
+    expect(second.branch).toBe(first.branch);
+    mobile.answers(second, 200);
+    server.gets(200);
   });
 });
 

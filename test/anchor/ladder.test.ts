@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { ladderCharsMax, ladderEntriesMax, laddersKeptMax } from "../../src/anchor/limits.ts";
+import type { AccountId } from "../../src/base/ids.ts";
+import { ladderCharsMax, ladderEntriesMax, laddersKeptMax, tracesMax } from "../../src/anchor/limits.ts";
 import { Ladder } from "../../src/anchor/ladder.ts";
 import { AnchorBench } from "../fakes/anchor-bench.ts";
 
@@ -106,6 +107,40 @@ describe("a trace", () => {
     server.invites(bob);
     expect(bench.taken("ladder")).toEqual([]);
     bench.pass(60_010);
+    server.invites(alice);
+    expect(bench.taken("ladder")).toEqual([]);
+  });
+
+  test("of a text message and its answer, phone's side too", () => {
+    const { bench, server, alice, mobile } = scene();
+    bench.anchor.traceStart(alice.accountId, bench.clock.wallMs() + 60_000);
+    mobile.opens();
+    server.sends(server.request("MESSAGE", alice, { body: "x" }).text);
+    mobile.answers(mobile.gets("MESSAGE"), 200);
+    expect(bench.taken("ladder").map(({ entry }) => `${entry.from} → ${entry.to}: ${entry.label}`)).toEqual([
+      "server → wakeline: MESSAGE",
+      "wakeline → device: MESSAGE",
+      "device → wakeline: 200 OK",
+      "wakeline → server: 200 OK",
+    ]);
+  });
+
+  test("of our own SUBSCRIBE", () => {
+    const { bench, alice } = scene();
+    bench.anchor.traceStart(alice.accountId, bench.clock.wallMs() + 60_000);
+    bench.anchor.onRegistration(alice.accountId, true);
+    bench.pass(100);
+    expect(bench.taken("ladder").map(({ entry }) => entry.label)).toEqual(["SUBSCRIBE"]);
+  });
+
+  test("over 64 at a time the oldest ends", () => {
+    const { bench, server, alice } = scene();
+    const untilMs = bench.clock.wallMs() + 60_000;
+    bench.anchor.traceStart(alice.accountId, untilMs);
+    for (let n = 0; n < tracesMax - 1; n++) bench.anchor.traceStart(`other-${n}` as AccountId, untilMs);
+    server.invites(alice);
+    expect(bench.taken("ladder").length).toBeGreaterThan(0);
+    bench.anchor.traceStart("one-more" as AccountId, untilMs);
     server.invites(alice);
     expect(bench.taken("ladder")).toEqual([]);
   });

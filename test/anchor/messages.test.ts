@@ -30,6 +30,7 @@ describe("MESSAGE outside calls, RFC 3428", () => {
     text();
     const push = bench.pushes("message", "mobile");
     expect(push.from?.uri).toBe("sip:bob@far.example");
+    expect(push.callId).toStartWith("call-");
     expect(push.text).toBeUndefined();
     expect(push.call).toMatch(/^[0-9a-f-]{36}$/);
     expect((push.deadlineMs ?? 0) - bench.clock.wallMs()).toBe(25_000);
@@ -107,6 +108,25 @@ describe("MESSAGE outside calls, RFC 3428", () => {
     server.nothing();
     tablet.answers(tablet.gets("MESSAGE"), 415);
     server.gets(415);
+  });
+
+  test("the sender is who the account's server says it is", () => {
+    const { bench, server, alice } = scene();
+    server.sends(server.request("MESSAGE", alice, { lines: ["P-Asserted-Identity: <tel:+4930>"], body: "x" }).text);
+    expect(bench.pushes("message", "mobile").from?.uri).toBe("tel:+4930");
+  });
+
+  test("a phone that has it and does not answer: 480 in time for the sender", () => {
+    const { bench, server, mobile, text } = scene();
+    mobile.opens();
+    text();
+    mobile.gets("MESSAGE");
+    bench.pass(30_900);
+    for (const message of server.inbox.splice(0)) expect(message.status).toBe(100);
+    bench.pass(200);
+    server.gets(480);
+    bench.pass(10_000);
+    expect(bench.anchor.sizes()).toMatchObject({ messages: 0 });
   });
 
   test("a ninth message that would have to wait: 480", () => {

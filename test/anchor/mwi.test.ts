@@ -193,6 +193,21 @@ describe("our own subscription", () => {
     }
   });
 
+  test("nothing to take back while the server has not accepted", () => {
+    const { bench, server, alice } = scene();
+    bench.anchor.onRegistration(alice.accountId, true);
+    bench.pass(100);
+    const subscribe = server.gets("SUBSCRIBE");
+    bench.anchor.onRegistration(alice.accountId, false);
+    server.answers(subscribe, 200);
+    server.nothing();
+    expect(bench.anchor.sizes().mwi).toBe(0);
+    // The probe is over: the next account may ask.
+    bench.anchor.onRegistration(alice.accountId, true);
+    bench.pass(100);
+    server.gets("SUBSCRIBE");
+  });
+
   test("not for an account whose devices do not want it", () => {
     const { bench, server, alice } = scene({ mobile: { notify: { voicemail: false } } });
     bench.anchor.onRegistration(alice.accountId, true);

@@ -95,10 +95,13 @@ describe("a call from the phone", () => {
       ],
     });
     mobile.gets(100);
-    expect(server.gets("INVITE").get("Proxy-Authorization")).toBe('Digest response="abc"');
+    expect(server.inbox[0]?.get("Proxy-Authorization")).toBe('Digest response="abc"');
     expect(bench.anchor.calls()).toHaveLength(1);
-    expect(bench.anchor.running).toBe(1);
+    expect(bench.count("callsOutbound")).toBe(1);
     expect(bench.challenged).toHaveLength(0);
+    server.answers(server.inbox.shift() ?? invite, 180);
+    bench.pass(60_000);
+    expect(bench.anchor.running).toBe(1);
   });
 
   test("a challenge that the phone does not answer ends the call", () => {
@@ -107,6 +110,37 @@ describe("a call from the phone", () => {
     server.answers(server.gets("INVITE"), 401);
     expect(bench.anchor.running).toBe(1);
     bench.pass(33_000);
+    expect(bench.anchor.running).toBe(0);
+  });
+
+  test("another call under the same Call-ID does not take its place", () => {
+    const { bench, server, alice, mobile } = scene();
+    for (const tag of ["one", "two"]) {
+      mobile.request("INVITE", alice, { lines: ["Call-ID: same", `From: <sip:alice@pbx.example>;tag=${tag}`] });
+      server.answers(server.gets("INVITE"), 401);
+      server.gets("ACK");
+    }
+    expect(bench.anchor.calls()).toHaveLength(2);
+    expect(bench.anchor.running).toBe(1);
+    bench.pass(33_000);
+    expect(bench.anchor.running).toBe(0);
+  });
+
+  test("timer C, RFC 3261 §16.6: a server that rings for ever is stopped", () => {
+    const { bench, server, alice, mobile } = scene("tcp");
+    mobile.request("INVITE", alice);
+    mobile.gets(100);
+    const passed = server.gets("INVITE");
+    server.answers(passed, 180);
+    mobile.gets(180);
+    bench.pass(599_000);
+    mobile.nothing();
+    bench.pass(1_200);
+    mobile.gets(408);
+    server.gets("CANCEL");
+    server.answers(passed, 487);
+    server.gets("ACK");
+    mobile.nothing();
     expect(bench.anchor.running).toBe(0);
   });
 
@@ -223,6 +257,7 @@ describe("where requests of the phone go", () => {
     mobile.gets(503);
     server.nothing();
     expect(bench.anchor.running).toBe(0);
+    expect(bench.anchor.calls()[0]?.state).toBe("ended");
   });
 
   test("... and may be cancelled meanwhile", () => {
@@ -233,6 +268,7 @@ describe("where requests of the phone go", () => {
     mobile.cancels(invite);
     mobile.gets(200);
     mobile.gets(487);
+    expect(bench.anchor.calls()[0]?.state).toBe("cancelled");
     alice.serverKnown = true;
     bench.anchor.onServerKnown(alice.row);
     server.nothing();
@@ -287,12 +323,13 @@ describe("where requests of the phone go", () => {
   });
 
   test("PUBLISH and MESSAGE: answers come back", () => {
-    const { server, alice, mobile } = scene();
+    const { bench, server, alice, mobile } = scene();
     for (const method of ["PUBLISH", "MESSAGE", "X-OTHER"]) {
       mobile.request(method, alice);
       server.answers(server.gets(method), 200, { lines: ["SIP-ETag: e1"] });
       expect(mobile.gets(200).get("SIP-ETag")).toBe("e1");
     }
+    expect(bench.anchor.calls()).toHaveLength(0);
   });
 });
 
@@ -383,6 +420,7 @@ describe("who may ask", () => {
     mobile.sends("\r\n\r\n");
     expect(mobile.inbox.shift()?.text).toBe("\r\n");
     mobile.sends("\r\n");
+    mobile.sends("\r\n".repeat(5));
     mobile.nothing();
     mobile.request("OPTIONS", alice, { to: "sip:push.example;transport=ws" });
     mobile.gets(200);

@@ -187,6 +187,7 @@ describe("the phone is lost for good", () => {
     expect(bye.get("Reason")).toContain("SIP;cause=480");
     expect(bench.anchor.running).toBe(0);
     server.answers(bye, 200);
+    expect(bench.challenged).toHaveLength(0);
   });
 
   test("its challenge is answered as the account's book allows, and not for ever", () => {

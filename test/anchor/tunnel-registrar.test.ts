@@ -66,7 +66,17 @@ describe("REGISTER through the tunnel, RFC 3261 §10.3", () => {
     bench.wakes("mobile");
     // The next tunnel starts anew.
     mobile.opens();
-    mobile.gets("INVITE");
+    expect(mobile.gets("INVITE").uri).toBe("sip:alice@pbx.example");
+  });
+
+  test("a REGISTER after that makes it reachable again", () => {
+    const { server, alice, mobile, register } = scene();
+    register("Contact: <sip:x@phone.invalid>;expires=0");
+    register("Contact: <sip:x@phone.invalid>");
+    server.invites(alice);
+    expect(mobile.gets("INVITE").uri).toBe("sip:x@phone.invalid");
+    register("Contact: <sip:x@phone.invalid>;expires=0");
+    expect(register("Contact:")?.all("Contact")).toEqual([]);
   });
 
   test("* with anything but Expires: 0 is refused", () => {

@@ -507,6 +507,12 @@ export class AnchorBench implements Network, AccountBook, Directory {
     }
   }
 
+  /** The clock jumps, as after a machine's sleep: one tick. */
+  jump(ms: number): void {
+    this.clock.advance(ms);
+    this.anchor.tick(this.clock.nowMs());
+  }
+
   // ---- events upward
 
   /** The only wake since the last look, for exactly these devices. */
