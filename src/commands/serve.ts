@@ -1,5 +1,6 @@
 import { loadConfig } from "../config/load.ts";
 import { configFile, configOrFaults } from "./config-file.ts";
+import { withDefaultApp } from "./default-app.ts";
 import type { CommandIo } from "./io.ts";
 import { startServer } from "./server.ts";
 import { notifySystemd, watchdogMs } from "./systemd.ts";
@@ -9,11 +10,15 @@ import { notifySystemd, watchdogMs } from "./systemd.ts";
  * push credentials again. Returns the exit code, 2 for a configuration that cannot be used.
  */
 export async function runServe(args: { readonly config: string | undefined }, io: CommandIo): Promise<number> {
-  const config = configOrFaults(args.config, process.env, io);
-  if (config === undefined) return 2;
+  const read = configOrFaults(args.config, process.env, io);
+  if (read === undefined) return 2;
+  const byDefault = read.file === undefined && read.apps.length === 0 ? withDefaultApp(read) : undefined;
+  const config = byDefault?.config ?? read;
   if (config.file === undefined) {
     io.out("no wakeline.toml here: running on embedded defaults (./data, loopback only; `wakeline init` writes one)");
-    if (config.apps.length === 0) io.out("no app is configured, so no phone can enrol yet");
+    for (const { id } of byDefault?.config.apps ?? []) {
+      io.out(`app      ${id} enrols with the key in ${byDefault?.keyFile ?? ""} (Web Push only)`);
+    }
   }
   let finish: (code: number) => void = () => {};
   const finished = new Promise<number>((resolve) => {
@@ -35,7 +40,8 @@ export async function runServe(args: { readonly config: string | undefined }, io
   });
   async function reload(): Promise<void> {
     try {
-      await server.reload(loadConfig(configFile(args.config), process.env));
+      const next = loadConfig(configFile(args.config), process.env);
+      await server.reload(byDefault === undefined ? next : withDefaultApp(next).config);
       server.log.info("server.reloaded");
     } catch (cause) {
       server.log.error("server.reloadFailed", { cause: cause instanceof Error ? cause.message : String(cause) });
