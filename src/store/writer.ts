@@ -14,6 +14,7 @@ const walBytesMax = 4 * 1024 * 1024;
 /** Readers hold the log for microseconds; a backup for as long as it copies. */
 const eraseRetryMs = 10;
 const eraseWaitMs = 60_000;
+const closeWaitMs = 2_000;
 
 interface Erasure {
   readonly id: number;
@@ -179,7 +180,17 @@ export class Writer {
   #close(): void {
     this.#closed = true;
     clearTimeout(this.#eraseTimer);
-    if (this.#checkpoint()) {
+    this.#finish(performance.now() + closeWaitMs);
+  }
+
+  /** The log is brought home, so that the database file alone is whole; handles of threads that just ended may be in the way. */
+  #finish(untilMs: number): void {
+    const isHome = this.#checkpoint();
+    if (!isHome && performance.now() < untilMs) {
+      setTimeout(() => this.#finish(untilMs), eraseRetryMs);
+      return;
+    }
+    if (isHome) {
       this.#report({ kind: "settled", outcomes: this.#erasures.map(({ id, outcome }) => ({ id, outcome })) });
     }
     this.#database.close();

@@ -1,18 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AccountId, DeviceId } from "../../src/base/ids.ts";
 import { StoreFault } from "../../src/store/faults.ts";
+import { openReader } from "../../src/store/database.ts";
 import { isDataDirLocked } from "../../src/store/lock.ts";
 import { spawnWriter } from "../../src/store/spawn-writer.ts";
 import type { SpawnWriter, WriterThread } from "../../src/store/write-queue.ts";
 import { device, enrol, folder, open, refusal } from "./fixtures.ts";
 
+const killedWriter = Bun.fileURLToPath(import.meta.resolve("./killed-writer.ts"));
+
 describe("kill -9", () => {
   test("loses nothing that was acknowledged, and what was not is whole or absent", async () => {
     using data = folder();
-    const child = Bun.spawn(["bun", join(import.meta.dir, "killed-writer.ts"), data.path], {
+    const child = Bun.spawn(["bun", killedWriter, data.path], {
       stdout: "pipe",
       stderr: "inherit",
     });
@@ -101,12 +104,30 @@ describe("the store worker's death", () => {
   });
 });
 
+describe("closing", () => {
+  test("brings the log home as soon as no reader is in the way", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    await enrol(store, "anna");
+    const idle = openReader(data.path); // as of a thread that has not quite ended
+    idle.query("select count(*) from accounts").get();
+    idle.run("begin");
+    idle.query("select count(*) from accounts").get();
+    await store.putSetting("a", "b");
+    const closed = store.close();
+    setTimeout(() => idle.run("commit"), 50);
+    await closed;
+    expect(statSync(join(data.path, "wakeline.db-wal")).size).toBe(0);
+    idle.close();
+  });
+});
+
 describe("opening", () => {
   test("a folder that is served already is refused, a folder whose owner is gone is not", async () => {
     using data = folder();
     const store = await open(data.path);
     expect(isDataDirLocked(data.path)).toBe(true);
-    const other = Bun.spawnSync(["bun", join(import.meta.dir, "killed-writer.ts"), data.path]);
+    const other = Bun.spawnSync(["bun", killedWriter, data.path]);
     expect(other.exitCode).not.toBe(0);
     expect(other.stderr.toString()).toContain("another Wakeline is running");
     await store.close();
