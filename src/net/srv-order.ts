@@ -23,6 +23,8 @@ export function orderServers(records: readonly SrvRecord[], random: Random): rea
 
 function draw(left: readonly SrvRecord[], random: Random): number {
   const total = left.reduce((sum, { weight }) => sum + weight, 0);
+  // No weights, no preference: the load is spread evenly.
+  if (total === 0) return Math.floor(random.next() * left.length);
   const drawn = Math.floor(random.next() * (total + 1));
   let sum = 0;
   for (const [at, { weight }] of left.entries()) {

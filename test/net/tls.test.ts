@@ -228,7 +228,9 @@ describe("TLS listeners", () => {
 });
 
 /** `openssl s_server` that speaks TLS 1.1 only. */
-async function openssl11Server(certificate: Certificate): Promise<{ readonly port: number; readonly stop: () => void }> {
+async function openssl11Server(
+  certificate: Certificate,
+): Promise<{ readonly port: number; readonly stop: () => void }> {
   const [cert, key] = [`${authority.folder}/old.pem`, `${authority.folder}/old.key`];
   await Promise.all([Bun.write(cert, certificate.cert), Bun.write(key, certificate.key)]);
   const run = Bun.spawn(
