@@ -78,6 +78,7 @@ describe("the usual answers to a REGISTER", () => {
     ["200 OK", "407 x\r\nProxy-Authenticate: Digest realm=x"],
     ["Server: ", 'Authentication-Info: nextnonce="x"\r\nFlow-Timer: 29\r\nX-Other: '],
     ["Via: ", "v: "],
+    ["CSeq: 1827", "CSeq: 0"],
     ["Contact: ", "m:  "],
     ["Content-Length: 0\r\n", ""],
     ["Allow: ", "Allow:"],

@@ -68,6 +68,7 @@ describe("start line, RFC 3261 §7.1 and §7.2", () => {
     ["SIP/1.0 200 OK", ScanResult.badVersion],
     ["SIP/2.1 200 OK", ScanResult.badVersion],
     ["SIP/ 200 OK", ScanResult.badVersion],
+    ["SIP/", ScanResult.badVersion],
     ["OPTIONS sip:a@b SIP/2.0", ScanResult.ok],
     ["OPTIONS sip:a@b sip/2.0", ScanResult.ok],
     ["options sip:a@b SIP/2.0", ScanResult.ok],
