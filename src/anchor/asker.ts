@@ -1,5 +1,5 @@
 import { keepSource, type Source } from "../net/network.ts";
-import { rewrite, viaLines } from "../sip/message/rewrite.ts";
+import { viaLines } from "../sip/message/rewrite.ts";
 import { scan } from "../sip/message/scan.ts";
 import { SipView } from "../sip/message/view.ts";
 import { writeResponse, type ResponseOptions } from "../sip/message/write-response.ts";
@@ -109,9 +109,4 @@ export class PhoneAsker extends Asker {
 export function passAsProxy(core: Core, asker: Asker, view: SipView): void {
   if (view.status === 503 && asker instanceof ServerAsker) asker.answer(500, "Server Internal Error");
   else asker.pass(view);
-}
-
-/** An unchanged copy of a scanned message. */
-export function copyOf(core: Core, view: SipView): Uint8Array {
-  return rewrite(view, {}, core.writer);
 }

@@ -33,17 +33,21 @@ export class ReplyHop implements TrackedHop {
   readonly pending = new Set<ClientTransaction>();
   readonly #network: Network;
   readonly #fallback: PeerHop | undefined;
+  readonly #onFailed: (hop: ReplyHop) => void;
 
-  constructor(network: Network, source: Source, fallback: PeerHop | undefined) {
+  constructor(network: Network, source: Source, fallback: PeerHop | undefined, onFailed: (hop: ReplyHop) => void) {
     this.#network = network;
     this.source = keepSource(source);
     this.reliable = source.transport !== "udp";
     this.#fallback = fallback;
+    this.#onFailed = onFailed;
   }
 
   send(bytes: Uint8Array): void {
+    if (this.#network.reply(this.source, bytes) !== "failed") return;
     // §18.2.2: when the connection is gone the response goes over a new one, to the account's server and nobody else.
-    if (this.#network.reply(this.source, bytes) === "failed") this.#fallback?.send(bytes);
+    if (this.#fallback === undefined) this.#onFailed(this);
+    else this.#fallback.send(bytes);
   }
 }
 
@@ -58,8 +62,8 @@ export interface Flow {
 export class Flows {
   readonly #network: Network;
   readonly #peers = new Map<PeerId, PeerHop>();
-  readonly #failed = new Set<PeerHop>();
-  readonly #onFailed = (hop: PeerHop): void => {
+  readonly #failed = new Set<PeerHop | ReplyHop>();
+  readonly #onFailed = (hop: PeerHop | ReplyHop): void => {
     this.#failed.add(hop);
   };
 
@@ -83,7 +87,7 @@ export class Flows {
   /** Where the answers to a request go. `server` is tried when the connection that it came by is gone. */
   reply(source: Source, server: PeerId | undefined): ReplyHop {
     const isServer = source.transport !== "udp" && server !== undefined && this.#network.isFrom(server, source);
-    return new ReplyHop(this.#network, source, isServer ? this.hop(server) : undefined);
+    return new ReplyHop(this.#network, source, isServer ? this.hop(server) : undefined, this.#onFailed);
   }
 
   /**
@@ -106,7 +110,14 @@ export class Flows {
             port: source.port,
             ...(serverName === undefined ? {} : { serverName }),
           });
-    return { hop: new ReplyHop(this.#network, source, undefined), peer };
+    return { hop: new ReplyHop(this.#network, source, undefined, this.#onFailed), peer };
+  }
+
+  /** The flow, moved to the connection that the server speaks on now when its own was one that the server had opened. */
+  renewed(flow: Flow, source: Source, server: PeerId | undefined): Flow {
+    const { hop } = flow;
+    if (!(hop instanceof ReplyHop) || hop.source.connection === source.connection) return flow;
+    return source.transport === hop.source.transport ? this.toSource(source, server) : flow;
   }
 
   /** Whether a message of `source` comes the dialog's own way. */
@@ -125,7 +136,7 @@ export class Flows {
   }
 
   /** Hops whose last send failed, once. */
-  takeFailed(): readonly PeerHop[] {
+  takeFailed(): readonly (PeerHop | ReplyHop)[] {
     if (this.#failed.size === 0) return [];
     const failed = [...this.#failed];
     this.#failed.clear();

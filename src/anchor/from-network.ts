@@ -120,6 +120,8 @@ export class FromNetwork {
     const callId = view.value(Header.callId) ?? "";
     const dialog = core.dialogs.find(callId, toTag, tagOf(view, Header.from) ?? "");
     if (dialog !== undefined && this.#isOfAccount(dialog, row) && this.#isOnDialog(dialog, source)) {
+      const server = row === undefined ? undefined : core.options.book.serverOf(row);
+      dialog.flow = core.flows.renewed(dialog.flow, source, server);
       return this.#enter(view, source, row, (tx, kept) => relay.fromServer(tx, kept, dialog));
     }
     const ours = inbound.byOwnTag(callId, toTag);

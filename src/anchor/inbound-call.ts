@@ -5,33 +5,30 @@ import { Method } from "../sip/message/method.ts";
 import { tagOf } from "../sip/message/read-address.ts";
 import { listHas } from "../sip/message/read-list.ts";
 import type { SipView } from "../sip/message/view.ts";
-import { writeCancel } from "../sip/message/write-ack-cancel.ts";
 import type { ClientTransaction } from "../sip/transaction/transactions.ts";
-import { cancelledMs } from "../sip/transaction/timers.ts";
 import type { CallState } from "../workers/protocol.ts";
 import type { Alarm } from "./alarms.ts";
 import { passAsProxy, type ServerAsker } from "./asker.ts";
 import { bestResponse } from "./best-response.ts";
 import type { CallRecord } from "./call-book.ts";
+import { CallPushes } from "./call-pushes.ts";
 import { newTag } from "./call-uuid.ts";
-import type { Belonging, Cancellable, Core, Responder } from "./core.ts";
+import type { Cancellable, Core, Responder } from "./core.ts";
 import type { DeviceLink } from "./device-link.ts";
 import { cseqOf, type Dialog } from "./dialog.ts";
 import type { DialogLife } from "./dialog-life.ts";
 import type { Flow } from "./flow.ts";
 import { Leg } from "./leg.ts";
+import { LegSignals } from "./leg-signals.ts";
 import { declineGraceMs, goneCallKeptMs, timerCMs, tunnelSilenceMs } from "./limits.ts";
-import { acknowledgeUnwanted, endUnwanted, indifferent } from "./own-requests.ts";
 import {
   answeredElsewhereReason,
   declinedReason,
   missedReason,
   reasonOf,
-  reasonText,
   removedReason,
   saysAnsweredElsewhere,
 } from "./reason.ts";
-import { requestToPhone } from "./rewriting.ts";
 import type { Target } from "./targets.ts";
 
 /** What an inbound call is made of. */
@@ -68,10 +65,11 @@ export class InboundCall implements Cancellable {
   readonly #core: Core;
   readonly #life: DialogLife;
   readonly #flow: Flow;
-  readonly #aor: string;
   readonly #forwardTo: string | undefined;
   readonly #onGone: (call: InboundCall) => void;
   readonly #onForgotten: (call: InboundCall) => void;
+  readonly #pushes: CallPushes;
+  readonly #signals: LegSignals;
   readonly #legs = new Map<DeviceId, Leg>();
   readonly #startedMs: number;
   readonly #reliableProvisionals: boolean;
@@ -90,11 +88,12 @@ export class InboundCall implements Cancellable {
     this.#core = core;
     this.#life = parts.life;
     this.#flow = parts.flow;
-    this.#aor = parts.aor;
     this.#forwardTo = parts.forwardTo;
     this.#onGone = parts.onGone;
     this.#onForgotten = parts.onForgotten;
     this.record = record;
+    this.#pushes = new CallPushes(core, record);
+    this.#signals = new LegSignals(core, record, invite, parts.aor);
     this.asker = asker;
     this.accountId = record.accountId;
     this.callId = record.callId;
@@ -124,7 +123,7 @@ export class InboundCall implements Cancellable {
       const link = leg.approach === "tunnel" ? this.#core.links.find(leg.deviceId) : undefined;
       if (link !== undefined) this.#offer(leg, link);
     }
-    this.#wake([...this.#legs.values()].filter((leg) => leg.approach === "wake"));
+    this.#pushes.wake([...this.#legs.values()].filter((leg) => leg.approach === "wake"));
     if (![...this.#legs.values()].some((leg) => leg.isPending || leg.isHeld)) return this.#unreachable();
     if (ring === "immediate" && [...this.#legs.values()].some((leg) => leg.isPending)) this.#ringOurselves();
   }
@@ -159,7 +158,7 @@ export class InboundCall implements Cancellable {
     const leg = this.#legs.get(deviceId);
     if (leg === undefined || !this.isOpen || leg.isDone) return;
     this.#cancelLeg(leg, removedReason);
-    leg.isDead = true;
+    leg.isRemoved = true;
     this.#settle();
   }
 
@@ -201,7 +200,7 @@ export class InboundCall implements Cancellable {
   // ---- towards the phones
 
   #offer(leg: Leg, link: DeviceLink): void {
-    this.#sendInvite(leg, link);
+    this.#signals.invite(leg, link, this.#responderOf(leg));
     if (leg.isHeard || leg.wake !== "none" || !leg.wakeable) return;
     // A tunnel may be a dead socket that nobody has noticed yet.
     leg.wake = "due";
@@ -210,42 +209,14 @@ export class InboundCall implements Cancellable {
 
   #onSilence(leg: Leg): void {
     if (leg.isHeard || leg.isDone || !this.isOpen || leg.wake !== "due") return;
-    this.#wake([leg]);
-  }
-
-  #sendInvite(leg: Leg, link: DeviceLink): void {
-    const invite = this.asker.tx.request;
-    const uri = link.contacts.get(this.accountId) ?? `sip:${this.#aor}`;
-    const bytes = requestToPhone(this.#core.writer, invite, this.#core.viaToPhone(leg.branch), uri);
-    this.#core.sent(this.#belongingOf(leg), "device", bytes);
-    leg.isSent = true;
-    leg.tx = this.#core.request(link, bytes, Method.invite, leg.branch, this.#responderOf(leg));
+    this.#pushes.wake([leg]);
   }
 
   /** A call that is gone, shown to a system that demands one: INVITE and CANCEL. */
   #offerGone(leg: Leg, link: DeviceLink): void {
     if (leg.isSent) return;
-    this.#sendInvite(leg, link);
-    this.#sendCancel(leg, leg.cancelReason ?? missedReason);
-  }
-
-  #wake(legs: readonly Leg[]): void {
-    if (legs.length === 0) return;
-    for (const leg of legs) {
-      leg.wake = "sent";
-      this.#core.recorder.note(this.record.ladder, this.accountId, "wakeline", "push", "wake", leg.deviceId);
-    }
-    const { record } = this;
-    this.#core.options.uplink.emit({
-      kind: "wake",
-      call: record.call,
-      callId: record.callId,
-      accountId: this.accountId,
-      targets: targetsOf(legs),
-      from: record.from,
-      receivedAtMs: record.startedAtMs,
-      deadlineMs: record.startedAtMs + this.#core.settings.deadlineSec * 1_000,
-    });
+    this.#signals.invite(leg, link, this.#responderOf(leg));
+    this.#signals.cancel(leg, leg.cancelReason ?? missedReason);
   }
 
   #responderOf(leg: Leg): Responder {
@@ -258,15 +229,13 @@ export class InboundCall implements Cancellable {
 
   #onFailure(leg: Leg, tx: ClientTransaction): void {
     if (leg.tx !== tx) return;
+    // Timer B: not a word in 32 s. Its next tunnel gets the INVITE anew, if there is still a call then.
     leg.tx = undefined;
-    if (leg.isDone || !this.isOpen) return;
-    // Timer B: not a word in 32 s. Its next tunnel gets the INVITE anew; when none can be expected the leg is dead.
-    if (leg.wake !== "sent" && leg.wake !== "due") leg.isDead = true;
     this.#settle();
   }
 
   #onResponse(leg: Leg, tx: ClientTransaction, view: SipView): void {
-    this.#core.received(this.#belongingOf(leg), "device", view);
+    this.#core.received(this.#signals.belongingOf(leg), "device", view);
     leg.isHeard = true;
     if (view.status >= 200 && view.status < 300) return this.#onAccepted(leg, view);
     if (view.status >= 300) {
@@ -301,7 +270,7 @@ export class InboundCall implements Cancellable {
       this.asker.pass(view);
       return;
     }
-    if (!this.isOpen || leg.isDead) return this.#refuseAccepted(leg, view, tag);
+    if (!this.isOpen || leg.isRemoved) return this.#signals.refuse(leg, view, tag);
     this.#answeredBy = leg;
     this.#answeredTag = tag;
     const dialog = this.#dialogOf(leg, view);
@@ -314,16 +283,6 @@ export class InboundCall implements Cancellable {
     // A 2xx without a tag makes no dialog that we could follow.
     if (dialog === undefined) this.#core.calls.end(this.record, "ended");
     this.#forgetLater();
-  }
-
-  /** Picked up too late: the phone must not think that it talks to someone. */
-  #refuseAccepted(leg: Leg, view: SipView, tag: string): void {
-    const link = this.#core.links.ensure(leg.deviceId, this.#core.nowMs());
-    const belonging = this.#belongingOf(leg);
-    acknowledgeUnwanted(this.#core, link, belonging, view);
-    if (leg.unwantedTag === tag) return;
-    leg.unwantedTag = tag;
-    endUnwanted(this.#core, link, belonging, view, leg.cancelReason ?? answeredElsewhereReason);
   }
 
   #onDeclined(leg: Leg, view: SipView): void {
@@ -412,64 +371,20 @@ export class InboundCall implements Cancellable {
 
   /** Cancels every leg but `winner`, and tells sleeping phones by push. */
   #endLegs(reason: string, winner: Leg | undefined): void {
-    const sleeping: Leg[] = [];
+    const asleep: Leg[] = [];
     for (const leg of this.#legs.values()) {
       if (leg === winner || leg.isDone) continue;
-      const link = this.#core.links.find(leg.deviceId);
-      if ((leg.wake === "sent" || leg.wake === "failed") && link?.serves(this.accountId) !== true) sleeping.push(leg);
+      if (this.#core.links.find(leg.deviceId)?.serves(this.accountId) !== true) asleep.push(leg);
       this.#cancelLeg(leg, reason);
     }
-    if (sleeping.length === 0) return;
-    const { call, callId, from } = this.record;
-    const text = reasonText(reason);
-    const isMissed = reason === missedReason;
-    // What failed as a wake may still get through as an alert; a cancel is for those who ring.
-    const targets = isMissed ? this.#wanting(sleeping) : targetsOf(sleeping.filter((leg) => leg.wake === "sent"));
-    if (targets.length === 0) return;
-    this.#core.options.uplink.emit({
-      kind: "notify",
-      push: isMissed ? "missed" : "cancel",
-      accountId: this.accountId,
-      targets,
-      call,
-      callId,
-      from,
-      ...(text === undefined || isMissed ? {} : { text }),
-    });
-  }
-
-  /** Those whose owner wants to hear of missed calls. */
-  #wanting(legs: readonly Leg[]): ReturnType<typeof targetsOf> {
-    const wanted = new Set(
-      this.#core.options.directory
-        .subscriptions(this.accountId)
-        .flatMap((subscription) => (subscription.notify.missed ? [subscription.subscriptionId] : [])),
-    );
-    return targetsOf(legs).filter(({ subscriptionId }) => wanted.has(subscriptionId));
+    if (reason === missedReason) this.#pushes.missed(asleep);
+    else this.#pushes.cancel(asleep, reason);
   }
 
   #cancelLeg(leg: Leg, reason: string): void {
     leg.cancelReason = reason;
     this.#core.alarms.clear(leg.silence);
-    if (leg.tx !== undefined) this.#sendCancel(leg, reason);
-  }
-
-  /**
-   * The CANCEL goes at once: a tunnel keeps the order, so it cannot come before its INVITE, which is why §9.1 makes others wait for
-   * a 1xx. On a new tunnel it is repeated alone: the INVITE is not shown again for a call that is gone.
-   */
-  #sendCancel(leg: Leg, reason: string): void {
-    const { tx } = leg;
-    if (tx === undefined || tx.isOver) return;
-    const link = this.#core.links.ensure(leg.deviceId, this.#core.nowMs());
-    const bytes = writeCancel(this.#core.writer, tx.request, reason === "" ? undefined : reason);
-    this.#core.sent(this.#belongingOf(leg), "device", bytes);
-    this.#core.settled(tx);
-    this.#core.request(link, bytes, Method.cancel, leg.branch, indifferent);
-    // §9.1: what the CANCEL has not ended by then never will.
-    this.#core.alarms.set(this.#core.nowMs() + cancelledMs, () => {
-      if (!tx.isOver) this.#core.transactions.forget(tx);
-    });
+    if (leg.tx !== undefined) this.#signals.cancel(leg, reason);
   }
 
   #over(state: Exclude<CallState, "ringing" | "answered">): void {
@@ -516,12 +431,4 @@ export class InboundCall implements Cancellable {
       if (dialog.record === this.record && dialog !== kept) this.#life.drop(dialog);
     }
   }
-
-  #belongingOf(leg: Leg): Belonging {
-    return { record: this.record, accountId: this.accountId, deviceId: leg.deviceId };
-  }
-}
-
-function targetsOf(legs: readonly Leg[]): { deviceId: Leg["deviceId"]; subscriptionId: Leg["subscriptionId"] }[] {
-  return legs.map(({ deviceId, subscriptionId }) => ({ deviceId, subscriptionId }));
 }

@@ -25,8 +25,8 @@ export class Leg {
   final: SipView | undefined;
   /** Why it was cancelled; the value of a Reason header, "" for none. Undefined while it was not. */
   cancelReason: string | undefined;
-  /** Nobody is to be expected on this leg any more, though no final response came. */
-  isDead = false;
+  /** The device is no longer the account's: even a 2xx that is on its way does not count. */
+  isRemoved = false;
   /** To-tag of a 2xx that was acknowledged and ended by us. */
   unwantedTag: string | undefined;
   silence: Alarm | undefined;
@@ -50,6 +50,6 @@ export class Leg {
   }
 
   get isDone(): boolean {
-    return this.final !== undefined || this.cancelReason !== undefined || this.isDead;
+    return this.final !== undefined || this.cancelReason !== undefined;
   }
 }

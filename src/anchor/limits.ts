@@ -24,10 +24,8 @@ export const messagesPerAccountMax = 8;
 export const messagesUnderWayMax = 64;
 /** Requests of one phone that wait for the account's server to be resolved. */
 export const pendingPerDeviceMax = 8;
-/** MWI subscriptions of a shard that we hold ourselves, about 1 KB each. Servers beyond send NOTIFY unasked, or not. */
+/** MWI subscriptions of a shard that we hold ourselves or are about to ask for, about 1 KB each. Servers beyond send NOTIFY unasked, or not. */
 export const mwiSubscriptionsMax = 20_000;
-/** Accounts that wait for their MWI SUBSCRIBE: an id each. */
-export const mwiQueueMax = 20_000;
 /** Accounts whose count of new voicemail is remembered, so that the same news is pushed once. */
 export const mwiCountsKeptMax = 20_000;
 /** A server that has refused MWI for so many accounts and accepted it for none is left alone. */
@@ -85,6 +83,8 @@ export const subscriptionDefaultSec = 180;
 export const linkKeptMs = 900_000;
 /** One MWI SUBSCRIBE leaves the shard in this time: 20 a second. */
 export const mwiStartMs = 50;
+/** An account is subscribed so long after it has registered: by then servers that tell unasked have done so. */
+export const mwiSettleMs = 5_000;
 /** What MWI SUBSCRIBEs ask for: RFC 3842 §3.4 says hours. */
 export const mwiExpiresSec = 3_600;
 /** A server that knows no MWI is asked again after this. */

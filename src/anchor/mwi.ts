@@ -15,9 +15,9 @@ import type { Flow } from "./flow.ts";
 import {
   mwiCountsKeptMax,
   mwiExpiresSec,
-  mwiQueueMax,
   mwiRefusalsMax,
   mwiServerPauseMs,
+  mwiSettleMs,
   mwiStartMs,
   mwiSubscriptionsMax,
 } from "./limits.ts";
@@ -66,8 +66,10 @@ interface ServerManners {
 export class Mwi {
   readonly #core: Core;
   readonly #subscriptions = new Map<AccountId, MwiSubscription>();
-  /** Accounts that are to be subscribed, in order. */
-  readonly #queue = new Set<AccountId>();
+  /** Accounts that are to be subscribed, in order, and from when. */
+  readonly #queue = new Map<AccountId, number>();
+  /** Accounts whose server tells unasked: no subscription is needed. */
+  readonly #unasked = new Set<AccountId>();
   readonly #servers = new Map<PeerId, ServerManners>();
   /** New messages at the last push, for accounts that have any. */
   readonly #counts = new Map<AccountId, number>();
@@ -86,7 +88,7 @@ export class Mwi {
     if (!registered) {
       this.#queue.delete(accountId);
       this.#end(accountId);
-    } else this.#consider(accountId);
+    } else this.#consider(accountId, mwiSettleMs);
   }
 
   /** A device left the account: nobody may be left to tell. */
@@ -113,9 +115,12 @@ export class Mwi {
     const isOurs =
       ours !== undefined && ours.callId === view.value(Header.callId) && ours.localTag === tagOf(view, Header.to);
     if (isOurs) this.#onState(ours, view);
-    else if (tagOf(view, Header.to) !== undefined) this.#consider(accountId);
+    else if (tagOf(view, Header.to) !== undefined) this.#consider(accountId, 0);
     const isRelayed = tagOf(view, Header.to) === undefined;
-    if (isRelayed) this.#copyToTunnels(view, accountId, row);
+    if (isRelayed) {
+      this.#noteUnasked(accountId);
+      this.#copyToTunnels(view, accountId, row);
+    }
     this.#tell(view, accountId, isRelayed);
   }
 
@@ -174,21 +179,28 @@ export class Mwi {
       .some(({ notify, wakeable }) => notify.voicemail && wakeable);
   }
 
-  #consider(accountId: AccountId): void {
-    const full = this.#subscriptions.size + this.#queue.size >= mwiSubscriptionsMax || this.#queue.size >= mwiQueueMax;
-    if (full || this.#subscriptions.has(accountId) || !this.#isWanted(accountId)) return;
-    this.#queue.add(accountId);
+  #noteUnasked(accountId: AccountId): void {
+    this.#queue.delete(accountId);
+    if (this.#unasked.size < mwiCountsKeptMax) this.#unasked.add(accountId);
+  }
+
+  #consider(accountId: AccountId, afterMs: number): void {
+    const full = this.#subscriptions.size + this.#queue.size >= mwiSubscriptionsMax;
+    if (full || this.#subscriptions.has(accountId) || this.#queue.has(accountId)) return;
+    if (this.#unasked.has(accountId) || !this.#isWanted(accountId)) return;
+    this.#queue.set(accountId, this.#core.nowMs() + afterMs);
     this.#pace();
   }
 
   #pace(): void {
-    if (this.#pacer !== undefined || this.#queue.size === 0) return;
-    this.#pacer = this.#core.alarms.set(this.#core.nowMs() + mwiStartMs, () => {
+    const head = this.#queue.values().next().value;
+    if (this.#pacer !== undefined || head === undefined) return;
+    this.#pacer = this.#core.alarms.set(Math.max(head, this.#core.nowMs() + mwiStartMs), () => {
       this.#pacer = undefined;
       const [next] = this.#queue;
-      if (next !== undefined) {
-        this.#queue.delete(next);
-        this.#begin(next);
+      if (next !== undefined && next[1] <= this.#core.nowMs()) {
+        this.#queue.delete(next[0]);
+        this.#begin(next[0]);
       }
       this.#pace();
     });
@@ -203,7 +215,7 @@ export class Mwi {
     const manners = this.#mannersOf(peer);
     if (this.#core.nowMs() < manners.pausedUntilMs) return;
     if (!manners.accepted && manners.probing) {
-      this.#queue.add(accountId);
+      this.#queue.set(accountId, this.#core.nowMs());
       return;
     }
     manners.probing = !manners.accepted;
@@ -297,7 +309,7 @@ export class Mwi {
     const wasEstablished = subscription.established;
     this.#lose(subscription);
     // RFC 6665 §4.1.2.2: the server has forgotten it; a new one may be asked for.
-    if (wasEstablished && view.status === 481) this.#consider(accountId);
+    if (wasEstablished && view.status === 481) this.#consider(accountId, 0);
     else if (!wasEstablished) this.#refused(peer, serverRefusals.has(view.status));
   }
 
@@ -338,7 +350,7 @@ export class Mwi {
     if (!/^terminated\b/i.test(state)) return;
     this.#lose(subscription);
     // RFC 6665 §4.1.3: these say that asking again makes sense.
-    if (/reason\s*=\s*"?(deactivated|timeout|probation)/i.test(state)) this.#consider(subscription.accountId);
+    if (/reason\s*=\s*"?(deactivated|timeout|probation)/i.test(state)) this.#consider(subscription.accountId, 0);
   }
 
   /** Takes the subscription back at the server. */

@@ -144,7 +144,7 @@ function sendUnwanted(
     to: response.value(Header.to) ?? "",
     callId: response.value(Header.callId) ?? "",
     cseq: cseqOf(response) + (isBye ? 1 : 0),
-    lines: isBye ? [`Reason: ${reason}`] : [],
+    lines: isBye && reason !== "" ? [`Reason: ${reason}`] : [],
   });
   core.sent(belonging, "device", bytes);
   if (isBye) core.request(link, bytes, method, branch, indifferent);

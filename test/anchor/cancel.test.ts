@@ -79,7 +79,9 @@ describe("the caller hangs up first, RFC 3261 §9.2", () => {
     mobile.gets("CANCEL");
     mobile.answers(offered, 200);
     mobile.gets("ACK");
-    mobile.answers(mobile.gets("BYE"), 200);
+    const bye = mobile.gets("BYE");
+    expect(bye.has("Reason")).toBe(false);
+    mobile.answers(bye, 200);
     server.nothing();
   });
 
@@ -194,6 +196,28 @@ describe("answered on another branch", () => {
     );
     server.gets(481);
     mobile.nothing();
+  });
+
+  test("two accounts of ours in one call: an ACK for one says nothing about the other", () => {
+    const { bench, server, alice, mobile } = scene();
+    const carol = bench.addAccount("carol", server, { desk: {} });
+    const desk = bench.phone("desk");
+    mobile.opens();
+    desk.opens();
+    const invite = server.invites(alice);
+    server.sends(invite.text.replace(invite.uri, bench.contactUri(carol)).replace("z9hG4bKsrv", "z9hG4bKtwo"));
+    mobile.gets("INVITE");
+    desk.gets("INVITE");
+    server.sends(
+      invite.text
+        .replace(/^INVITE/, "ACK")
+        .replace(/CSeq: (\d+) INVITE/, "CSeq: $1 ACK")
+        .replace(/To: (.*)\r\n/, "To: $1;tag=somebody-else\r\n")
+        .replace("z9hG4bKsrv", "z9hG4bKack"),
+    );
+    mobile.gets("CANCEL");
+    desk.nothing();
+    expect(bench.anchor.running).toBe(1);
   });
 
   test("two accounts of ours in one call: the ACK of the one that answered ends the other", () => {

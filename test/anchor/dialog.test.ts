@@ -209,6 +209,25 @@ describe("in a call, both ways", () => {
     expect(bench.anchor.sizes().dialogs).toBe(0);
   });
 
+  test("a transfer that the server asked for: the phone's NOTIFY passes after the BYE, anything else is 481", () => {
+    const { server, mobile, invite, answer, answered } = talking();
+    server.inDialog("REFER", invite, answered, { lines: ["Refer-To: <sip:1@x>"] });
+    mobile.answers(mobile.gets("REFER"), 202);
+    server.gets(202);
+    server.inDialog("BYE", invite, answered);
+    mobile.answers(mobile.gets("BYE"), 200);
+    server.gets(200);
+    for (const state of ["active", "terminated"]) {
+      mobile.inAnswered("NOTIFY", invite, answer, { lines: ["Event: refer", `Subscription-State: ${state}`] });
+      server.answers(server.gets("NOTIFY"), 200);
+      mobile.gets(200);
+    }
+    mobile.inAnswered("INFO", invite, answer);
+    mobile.gets(481);
+    mobile.inAnswered("NOTIFY", invite, answer, { lines: ["Event: refer", "Subscription-State: terminated"] });
+    server.gets("NOTIFY");
+  });
+
   test("a BYE that is repeated after the end is answered as before, a new request is 481", () => {
     const { bench, server, mobile, invite, answered } = talking();
     const bye = server.inDialog("BYE", invite, answered);

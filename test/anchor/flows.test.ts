@@ -38,6 +38,42 @@ describe("streams", () => {
   });
 });
 
+describe("a server's own connection breaks", () => {
+  function talking() {
+    const bench = new AnchorBench();
+    const server = bench.addServer({ transport: "tcp" });
+    const second = bench.addServer({ transport: "tcp", address: "192.0.2.77", port: 40_000 });
+    const alice = bench.addAccount("alice", server, { mobile: {} });
+    bench.isServer = () => true;
+    const mobile = bench.phone("mobile");
+    mobile.opens();
+    const invite = second.invites(alice);
+    second.gets(100);
+    const answer = mobile.answers(mobile.gets("INVITE"), 200);
+    const answered = second.gets(200);
+    return { bench, second, mobile, invite, answer, answered };
+  }
+
+  test("its next request brings a new one, which the dialog takes", () => {
+    const { second, mobile, invite, answer, answered } = talking();
+    second.connection = 77 as typeof second.connection;
+    second.inDialog("INFO", invite, answered);
+    mobile.answers(mobile.gets("INFO"), 200);
+    second.gets(200);
+    mobile.inAnswered("BYE", invite, answer);
+    second.gets("BYE");
+  });
+
+  test("before that the phone hears 503, not silence", () => {
+    const { bench, second, mobile, invite, answer } = talking();
+    second.connection = 77 as typeof second.connection;
+    mobile.inAnswered("BYE", invite, answer);
+    bench.pass(30);
+    mobile.gets(503);
+    second.nothing();
+  });
+});
+
 describe("several dialogs under one Call-ID", () => {
   test("one account of the call declines, the other's early dialog lives on", () => {
     const bench = new AnchorBench();

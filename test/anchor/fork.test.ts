@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { bestResponse } from "../../src/anchor/best-response.ts";
+import { chooseTargets } from "../../src/anchor/targets.ts";
 import { AnchorBench, type BenchPhone } from "../fakes/anchor-bench.ts";
 import type { SipText } from "../fakes/sip-text.ts";
 
@@ -74,6 +75,17 @@ describe("fork to several phones, RFC 3261 §16.7", () => {
     const push = bench.pushes("cancel", "tablet", "desk");
     expect(push.text).toBe("Call completed elsewhere");
     expect(push.call).toBe(bench.anchor.calls()[0]?.call);
+  });
+
+  test("a phone that was woken and is here is told by its tunnel, not by push", () => {
+    const { bench, server, alice, phones } = scene();
+    server.invites(alice);
+    bench.wakes("mobile", "tablet", "desk");
+    for (const phone of [phones[0], phones[1]]) phone.opens();
+    phones[0].answers(phones[0].gets("INVITE"), 200);
+    phones[1].gets("INVITE");
+    phones[1].gets("CANCEL");
+    bench.pushes("cancel", "desk");
   });
 
   test("a device that opens its tunnel while others ring joins", () => {
@@ -176,9 +188,41 @@ describe("fork to several phones, RFC 3261 §16.7", () => {
     const { bench, server, alice, phones, offered } = ringing();
     bench.anchor.subscriptionRemoved(alice.accountId, phones[0].deviceId);
     phones[0].gets("CANCEL");
+    // Not even a 2xx on its way counts.
+    phones[0].answers(offered[0], 200);
+    phones[0].gets("ACK");
+    phones[0].gets("BYE");
     phones[1].answers(offered[1], 180);
     server.gets(180);
     phones[2].nothing();
+  });
+
+  test("the last subscription removed: 480 at once", () => {
+    const { bench, server, alice, phones } = ringing();
+    for (const phone of phones) {
+      server.nothing();
+      bench.anchor.subscriptionRemoved(alice.accountId, phone.deviceId);
+    }
+    server.gets(480);
+  });
+});
+
+describe("who is chosen", () => {
+  test("one leg a device, though it has two subscriptions; open tunnels first", () => {
+    const { alice } = scene();
+    const [mobile, tablet, desk] = alice.subscriptions;
+    if (mobile === undefined || tablet === undefined || desk === undefined) throw new Error("not three");
+    const targets = chooseTargets(
+      undefined,
+      [mobile, tablet, mobile, desk],
+      (deviceId) => deviceId === desk.deviceId,
+      60,
+    );
+    expect(targets.map(({ deviceId, approach }) => `${deviceId} ${approach}`)).toEqual([
+      "desk tunnel",
+      "mobile wake",
+      "tablet wake",
+    ]);
   });
 });
 

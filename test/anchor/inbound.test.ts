@@ -397,6 +397,19 @@ describe("what the caller hears, [wake] ring", () => {
     server.gets(487);
   });
 
+  test("rule 7: ... but only to the account's server; and an ACK in it is no news of another branch", () => {
+    const { bench, server, alice } = scene({ mobile: {} }, { ring: "immediate" });
+    const invite = server.invites(alice);
+    server.gets(100);
+    const ringing = server.gets(180);
+    const stranger = bench.addServer({ address: "198.51.100.66" });
+    stranger.inDialog("BYE", invite, ringing, { lines: [`X-Padding: ${"x".repeat(200)}`] });
+    stranger.gets(481);
+    server.inDialog("ACK", invite, ringing);
+    server.nothing();
+    expect(bench.anchor.running).toBe(1);
+  });
+
   test("the phone's early dialog stands beside ours, with its own tag", () => {
     const { server, alice, mobile } = scene({ mobile: {} }, { ring: "immediate" });
     server.invites(alice);

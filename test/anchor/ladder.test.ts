@@ -129,7 +129,7 @@ describe("a trace", () => {
     const { bench, alice } = scene();
     bench.anchor.traceStart(alice.accountId, bench.clock.wallMs() + 60_000);
     bench.anchor.onRegistration(alice.accountId, true);
-    bench.pass(100);
+    bench.pass(5_100);
     expect(bench.taken("ladder").map(({ entry }) => entry.label)).toEqual(["SUBSCRIBE"]);
   });
 

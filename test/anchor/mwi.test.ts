@@ -88,7 +88,9 @@ describe("our own subscription", () => {
   function subscribed(grantedSec = 3_600) {
     const all = scene();
     all.bench.anchor.onRegistration(all.alice.accountId, true);
-    all.bench.pass(100);
+    all.bench.pass(4_900);
+    all.server.nothing();
+    all.bench.pass(200);
     const subscribe = all.server.gets("SUBSCRIBE");
     all.server.answers(subscribe, 200, { tag: "vm", lines: [`Expires: ${grantedSec}`] });
     const notify = (state: string, body = "", cseq = all.bench.serial()): void =>
@@ -126,7 +128,7 @@ describe("our own subscription", () => {
   test("a challenge is answered once for each SUBSCRIBE", () => {
     const { bench, server, alice } = scene();
     bench.anchor.onRegistration(alice.accountId, true);
-    bench.pass(100);
+    bench.pass(5_100);
     for (let n = 0; n < 3; n++) {
       const subscribe = server.gets("SUBSCRIBE");
       expect(subscribe.has("Authorization")).toBe(n > 0);
@@ -173,7 +175,7 @@ describe("our own subscription", () => {
   test("423: with the server's minimum", () => {
     const { bench, server, alice } = scene();
     bench.anchor.onRegistration(alice.accountId, true);
-    bench.pass(100);
+    bench.pass(5_100);
     server.answers(server.gets("SUBSCRIBE"), 423, { lines: ["Min-Expires: 7200"] });
     expect(server.gets("SUBSCRIBE").get("Expires")).toBe("7200");
   });
@@ -196,7 +198,7 @@ describe("our own subscription", () => {
   test("nothing to take back while the server has not accepted", () => {
     const { bench, server, alice } = scene();
     bench.anchor.onRegistration(alice.accountId, true);
-    bench.pass(100);
+    bench.pass(5_100);
     const subscribe = server.gets("SUBSCRIBE");
     bench.anchor.onRegistration(alice.accountId, false);
     server.answers(subscribe, 200);
@@ -204,14 +206,26 @@ describe("our own subscription", () => {
     expect(bench.anchor.sizes().mwi).toBe(0);
     // The probe is over: the next account may ask.
     bench.anchor.onRegistration(alice.accountId, true);
-    bench.pass(100);
+    bench.pass(5_100);
     server.gets("SUBSCRIBE");
+  });
+
+  test("not for an account whose server tells unasked", () => {
+    const { bench, server, alice } = scene();
+    bench.anchor.onRegistration(alice.accountId, true);
+    bench.pass(1_000);
+    unasked(server, alice, "Messages-Waiting: no\r\n");
+    server.gets(200);
+    bench.pass(10_000);
+    bench.anchor.onRegistration(alice.accountId, true);
+    bench.pass(10_000);
+    server.nothing();
   });
 
   test("not for an account whose devices do not want it", () => {
     const { bench, server, alice } = scene({ mobile: { notify: { voicemail: false } } });
     bench.anchor.onRegistration(alice.accountId, true);
-    bench.pass(1_000);
+    bench.pass(6_000);
     server.nothing();
   });
 
@@ -238,7 +252,7 @@ describe("our own subscription", () => {
 
   test("one probe at a time until a server accepts, then 20 a second", () => {
     const { bench, server } = many(50);
-    bench.pass(1_000);
+    bench.pass(6_000);
     const probe = server.gets("SUBSCRIBE");
     server.nothing();
     server.answers(probe, 200, { lines: ["Expires: 3600"] });
@@ -249,7 +263,7 @@ describe("our own subscription", () => {
 
   test("a server that knows no such event is left alone for hours", () => {
     const { bench, server } = many(50);
-    bench.pass(100);
+    bench.pass(5_100);
     server.answers(server.gets("SUBSCRIBE"), 489);
     bench.pass(3_600_000);
     server.nothing();
@@ -266,6 +280,7 @@ describe("our own subscription", () => {
 
   test("three accounts without a mailbox and none with one: left alone", () => {
     const { bench, server } = many(50);
+    bench.pass(5_000);
     for (let n = 0; n < 3; n++) {
       bench.pass(100);
       server.answers(server.gets("SUBSCRIBE"), 404);

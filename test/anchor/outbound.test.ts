@@ -124,6 +124,7 @@ describe("a call from the phone", () => {
     expect(bench.anchor.running).toBe(1);
     bench.pass(33_000);
     expect(bench.anchor.running).toBe(0);
+    expect(bench.anchor.sizes().outbound).toBe(0);
   });
 
   test("timer C, RFC 3261 §16.6: a server that rings for ever is stopped", () => {
@@ -133,6 +134,9 @@ describe("a call from the phone", () => {
     const passed = server.gets("INVITE");
     server.answers(passed, 180);
     mobile.gets(180);
+    bench.pass(599_000);
+    server.answers(passed, 183);
+    mobile.gets(183);
     bench.pass(599_000);
     mobile.nothing();
     bench.pass(1_200);

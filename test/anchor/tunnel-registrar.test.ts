@@ -67,6 +67,8 @@ describe("REGISTER through the tunnel, RFC 3261 §10.3", () => {
     // The next tunnel starts anew.
     mobile.opens();
     expect(mobile.gets("INVITE").uri).toBe("sip:alice@pbx.example");
+    server.invites(alice);
+    mobile.gets("INVITE");
   });
 
   test("a REGISTER after that makes it reachable again", () => {
