@@ -1,7 +1,7 @@
 import type { CounterName } from "../observe/lanes.ts";
 import { Counter, type Lane } from "../observe/lanes.ts";
 import type { Log } from "../observe/log.ts";
-import { Anchor, type AnchorSettings, type Uplink } from "../anchor/anchor.ts";
+import { Anchor, type AnchorSettings, type AnchorSizes, type Uplink } from "../anchor/anchor.ts";
 import { Keeper } from "../keeper/keeper.ts";
 import type { Columns } from "../keeper/columns.ts";
 import type { RegistrationIndex } from "../base/ids.ts";
@@ -82,6 +82,11 @@ export class ShardCore implements NetworkReceiver {
   /** Reconciles the columns with the directory; returns how many accounts the shard holds. */
   start(): number {
     return this.#keeper.start().accounts;
+  }
+
+  /** What the call side holds. */
+  sizes(): AnchorSizes {
+    return this.#anchor.sizes();
   }
 
   /** HOT for responses to REGISTER; see Keeper.onResponse. */

@@ -1,0 +1,208 @@
+import type { AccountId, DeviceId, TunnelId } from "../../src/base/ids.ts";
+import type { Uplink } from "../../src/anchor/anchor.ts";
+import type { Command, Event } from "../../src/workers/protocol.ts";
+import type { VirtualWire } from "../fakes/virtual-network.ts";
+import type { Dice } from "./dice.ts";
+import type { Phone, Tunnel } from "./phone.ts";
+
+/** How pushes and tunnels behave: milliseconds one way, and ratios. */
+export interface PoolWeather {
+  readonly pushMs: readonly [number, number];
+  readonly pushLoss: number;
+  readonly pushFails: number;
+  readonly tunnelMs: readonly [number, number];
+  /** Until the server notices that a tunnel is broken. */
+  readonly noticeMs: readonly [number, number];
+  readonly voip: boolean;
+}
+
+export interface PoolWorld {
+  readonly wire: VirtualWire;
+  command(command: Command): void;
+  phone(deviceId: DeviceId): Phone | undefined;
+  accountsOf(deviceId: DeviceId): readonly AccountId[];
+  seen(event: Event): void;
+  note(callId: string, from: string, to: string, line: string): void;
+}
+
+/** What the main thread does between a shard, the push providers and the phones' WebSockets. */
+export class SimPool implements Uplink {
+  wakes = 0;
+  frames = 0;
+  readonly tunnels = new Map<TunnelId, SimTunnel>();
+  readonly #world: PoolWorld;
+  readonly #dice: Dice;
+  readonly #weather: PoolWeather;
+  readonly #ofDevice = new Map<DeviceId, SimTunnel>();
+  #tunnelIds = 0;
+
+  constructor(world: PoolWorld, dice: Dice, weather: PoolWeather) {
+    this.#world = world;
+    this.#dice = dice;
+    this.#weather = weather;
+  }
+
+  emit(event: Event): void {
+    this.#world.seen(event);
+    const { wire } = this.#world;
+    switch (event.kind) {
+      case "wake":
+        this.wakes++;
+        for (const { deviceId } of event.targets) {
+          const isRefused = this.#dice.chance(this.#weather.pushFails);
+          wire.after(this.#dice.between(1, 60), () =>
+            this.#world.command({
+              kind: "delivery",
+              call: event.call,
+              deviceId,
+              outcome: isRefused ? "failed" : "accepted",
+            }),
+          );
+          if (!isRefused) this.#push(event.callId, deviceId, "wake");
+        }
+        return;
+      case "notify":
+        if (event.push === "cancel") for (const { deviceId } of event.targets) this.#push(event.callId ?? "", deviceId, "cancel");
+        return;
+      case "frame":
+        this.frames++;
+        this.tunnels.get(event.tunnelId)?.toPhone(event.text);
+        return;
+      case "frameForeign":
+        wire.after(0, () =>
+          this.#world.command({ kind: "frame", tunnelId: event.tunnelId, text: event.text, last: true }),
+        );
+        return;
+      default:
+        return;
+    }
+  }
+
+  #push(callId: string, deviceId: DeviceId, what: string): void {
+    this.#world.note(callId, "wakeline", deviceId.slice(-3), `push ${what}`);
+    if (this.#dice.chance(this.#weather.pushLoss)) return;
+    const [least, most] = this.#weather.pushMs;
+    this.#world.wire.after(this.#dice.between(least, most), () => {
+      if (what === "wake") this.#world.phone(deviceId)?.pushed();
+    });
+  }
+
+  open(phone: Phone): Tunnel {
+    const { wire } = this.#world;
+    this.#ofDevice.get(phone.deviceId)?.closeAtServer();
+    const tunnelId = ++this.#tunnelIds as TunnelId;
+    const tunnel = new SimTunnel(this.#world, this.#dice, this.#weather, phone, tunnelId, () => {
+      this.tunnels.delete(tunnelId);
+      if (this.#ofDevice.get(phone.deviceId) === tunnel) this.#ofDevice.delete(phone.deviceId);
+    });
+    this.tunnels.set(tunnelId, tunnel);
+    this.#ofDevice.set(phone.deviceId, tunnel);
+    wire.after(tunnel.delayMs(), () => {
+      if (tunnel.isClosedAtServer) return;
+      this.#world.note("", phone.deviceId.slice(-3), "wakeline", `tunnel ${tunnelId} open`);
+      this.#world.command({
+        kind: "tunnelOpened",
+        tunnelId,
+        deviceId: phone.deviceId,
+        accounts: this.#world.accountsOf(phone.deviceId),
+        voip: this.#weather.voip,
+      });
+    });
+    return tunnel;
+  }
+
+  /** The shard was started again: it is told of every tunnel that is open. */
+  tellTunnels(): void {
+    for (const [tunnelId, tunnel] of this.tunnels) {
+      this.#world.command({
+        kind: "tunnelOpened",
+        tunnelId,
+        deviceId: tunnel.phone.deviceId,
+        accounts: this.#world.accountsOf(tunnel.phone.deviceId),
+        voip: this.#weather.voip,
+      });
+    }
+  }
+}
+
+/** One WebSocket: in order, nothing lost while it lives, and whatever is under way lost with it. */
+export class SimTunnel implements Tunnel {
+  readonly phone: Phone;
+  readonly tunnelId: TunnelId;
+  isOpen = true;
+  isClosedAtServer = false;
+  readonly #world: PoolWorld;
+  readonly #dice: Dice;
+  readonly #weather: PoolWeather;
+  readonly #onGone: () => void;
+  #lastToPhoneMs = 0;
+  #lastToServerMs = 0;
+
+  constructor(world: PoolWorld, dice: Dice, weather: PoolWeather, phone: Phone, tunnelId: TunnelId, onGone: () => void) {
+    this.#world = world;
+    this.#dice = dice;
+    this.#weather = weather;
+    this.phone = phone;
+    this.tunnelId = tunnelId;
+    this.#onGone = onGone;
+  }
+
+  delayMs(): number {
+    const [least, most] = this.#weather.tunnelMs;
+    return this.#dice.between(least, most);
+  }
+
+  send(text: string): void {
+    const { wire } = this.#world;
+    this.#lastToServerMs = Math.max(wire.clock.nowMs() + this.delayMs(), this.#lastToServerMs);
+    wire.schedule(this.#lastToServerMs, () => {
+      if (!this.isOpen || this.isClosedAtServer) return;
+      this.#world.note(callIdOf(text), this.phone.deviceId.slice(-3), "wakeline", firstLineOf(text));
+      this.#world.command({ kind: "frame", tunnelId: this.tunnelId, text, last: true });
+    });
+  }
+
+  toPhone(text: string): void {
+    const { wire } = this.#world;
+    this.#world.note(callIdOf(text), "wakeline", this.phone.deviceId.slice(-3), firstLineOf(text));
+    this.#lastToPhoneMs = Math.max(wire.clock.nowMs() + this.delayMs(), this.#lastToPhoneMs);
+    wire.schedule(this.#lastToPhoneMs, () => {
+      if (this.isOpen) this.phone.frame(text);
+    });
+  }
+
+  /** The server closes it, or has noticed that it is gone. */
+  closeAtServer(): void {
+    if (this.isClosedAtServer) return;
+    this.isClosedAtServer = true;
+    this.#onGone();
+    this.#world.note("", this.phone.deviceId.slice(-3), "wakeline", `tunnel ${this.tunnelId} closed`);
+    this.#world.command({ kind: "tunnelClosed", tunnelId: this.tunnelId });
+    this.isOpen = false;
+  }
+
+  close(): void {
+    this.isOpen = false;
+    this.#world.wire.after(this.delayMs(), () => this.closeAtServer());
+  }
+
+  break(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    const [least, most] = this.#weather.noticeMs;
+    this.#world.wire.after(this.#dice.between(least, most), () => this.closeAtServer());
+  }
+}
+
+export function firstLineOf(text: string): string {
+  const end = text.indexOf("\r\n");
+  const line = text.slice(0, end < 0 ? undefined : end);
+  const cseq = /\r\nCSeq: ([^\r]*)/.exec(text)?.[1] ?? "";
+  const branch = /branch=z9hG4bK([^;,\s]*)/.exec(text)?.[1]?.slice(0, 9) ?? "";
+  const tag = /\r\nTo: [^\r]*;tag=([^;\s]*)/.exec(text)?.[1] ?? "-";
+  return `${line} (${cseq}, to ${tag}, ${branch})`;
+}
+
+export function callIdOf(text: string): string {
+  return /\r\nCall-ID: ([^\r]*)/i.exec(text)?.[1] ?? "";
+}

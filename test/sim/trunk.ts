@@ -1,0 +1,287 @@
+import type { Endpoint, Source } from "../../src/net/network.ts";
+import { SipText, sipText } from "../fakes/sip-text.ts";
+import type { VirtualServer, VirtualWire } from "../fakes/virtual-network.ts";
+import type { VirtualRegistrar } from "../fakes/virtual-registrar.ts";
+import { parseUriText } from "../../src/sip/uri.ts";
+import type { Dice } from "./dice.ts";
+import { domain } from "./directory.ts";
+import { ackOf, dialogOf, sdpOf, tagIn, type UaDialog } from "./sip.ts";
+import { keyOf } from "./phone.ts";
+import { type Asked, type Served, Ua } from "./ua.ts";
+
+/** What becomes of a call that a caller makes. */
+export interface CallPlan {
+  /** After this the caller gives up; Infinity when not. */
+  readonly patienceMs: number;
+  readonly ending: "cancel" | "elsewhere" | "foreignAck";
+  /** After the answer. */
+  readonly talkMs: number;
+  readonly reinvites: boolean;
+  readonly asks: boolean;
+}
+
+/** One call to an account, as its caller saw it. */
+export interface FarCall {
+  readonly callId: string;
+  readonly username: string;
+  readonly placedAtMs: number;
+  readonly plan: CallPlan;
+  asked: Asked | undefined;
+  /** When the caller first wanted it gone. */
+  takenBackAtMs: number;
+  rangAtMs: number;
+  dialog: UaDialog | undefined;
+  answeredAtMs: number;
+  /** Nothing can be said of it: the shard died in between. */
+  isExcused: boolean;
+  isOver: boolean;
+}
+
+export interface TrunkWorld {
+  readonly wire: VirtualWire;
+  complain(rule: string, text: string, callId: string): void;
+}
+
+const proxyAddress = "192.0.2.10";
+export const callerContact = "sip:caller@203.0.113.5:5060";
+
+/** The proxy of the accounts' provider with everybody who calls through it. It shares its address with the registrar. */
+export class Trunk extends Ua {
+  readonly reliable: boolean;
+  readonly contact = callerContact;
+  readonly calls = new Map<string, FarCall>();
+  readonly server: VirtualServer;
+  /** INVITEs of phones that came in. */
+  outgoing = 0;
+  readonly talking = new Map<string, UaDialog>();
+  readonly #world: TrunkWorld;
+  readonly #dice: Dice;
+  readonly #registrar: VirtualRegistrar;
+  readonly #transport: string;
+  /** Where the message in hand goes or came from. */
+  #to: { readonly address: string; readonly port: number } | Source;
+
+  constructor(world: TrunkWorld, dice: Dice, endpoint: Endpoint, registrar: VirtualRegistrar, host: { address: string; port: number }) {
+    super(world.wire);
+    this.#world = world;
+    this.#dice = dice;
+    this.#registrar = registrar;
+    this.#transport = endpoint.transport.toUpperCase();
+    this.reliable = endpoint.transport !== "udp";
+    this.#to = host;
+    // In the registrar's place, which goes on behind it.
+    const behind = registrar.server;
+    this.server = world.wire.server(endpoint, (bytes, source) => {
+      const text = Buffer.from(bytes).toString("latin1");
+      if (text.startsWith("REGISTER ")) {
+        if (endpoint.transport !== "udp") for (const [id, one] of this.server.connections) behind.connections.set(id, one);
+        behind.receive(bytes, source);
+      } else this.receive(new SipText(text));
+    });
+  }
+
+  token(): string {
+    return this.#dice.token();
+  }
+  via(branch: string): string {
+    return `SIP/2.0/${this.#transport} ${proxyAddress}:5060;rport;branch=${branch}`;
+  }
+  complain(rule: string, text: string, callId: string): void {
+    const call = this.calls.get(callId);
+    if (call?.isExcused !== true) this.#world.complain(rule, text, callId);
+  }
+  transmit(text: string): void {
+    const { address, port } = this.#to;
+    this.server.send(address, port, new Uint8Array(Buffer.from(text, "latin1")));
+  }
+
+  // ---- calling an account
+
+  /** Undefined when the account has no binding. */
+  place(username: string, plan: CallPlan): FarCall | undefined {
+    const binding = this.#registrar.bindingsOf(username)[0];
+    if (binding === undefined) return undefined;
+    const uri = parseUriText(binding.uri);
+    if (uri === undefined) throw new Error(`no URI: ${binding.uri}`);
+    const callId = `in-${this.token()}`;
+    const call: FarCall = {
+      callId,
+      username,
+      placedAtMs: this.nowMs,
+      plan,
+      asked: undefined,
+      takenBackAtMs: Infinity,
+      rangAtMs: Infinity,
+      dialog: undefined,
+      answeredAtMs: Infinity,
+      isExcused: false,
+      isOver: false,
+    };
+    this.calls.set(callId, call);
+    const text = sipText(
+      `INVITE ${binding.uri} SIP/2.0`,
+      [
+        `Via: ${this.via(this.newBranch())}`,
+        `Via: SIP/2.0/UDP 203.0.113.5:5060;branch=${this.newBranch()};received=203.0.113.5`,
+        `Record-Route: <sip:${proxyAddress};lr;call=${this.token()}>`,
+        "Max-Forwards: 68",
+        `From: "Caller" <sip:caller@${domain}>;tag=${this.token()}`,
+        `To: <sip:${username}@${domain}>`,
+        `Call-ID: ${callId}`,
+        "CSeq: 7 INVITE",
+        `Contact: <${callerContact}>`,
+        "X-Kept: as it is",
+        "Content-Type: application/sdp",
+      ],
+      sdpOf("caller"),
+    );
+    const asked = this.ask(text, (response) => this.#onResponse(call, asked, response));
+    call.asked = asked;
+    if (plan.patienceMs < Infinity) this.wire.after(plan.patienceMs, () => this.#takeBack(call, asked));
+    return call;
+  }
+
+  #takeBack(call: FarCall, asked: Asked): void {
+    if (asked.finalStatus !== 0 || asked.isDead || call.isExcused) return;
+    call.takenBackAtMs = this.nowMs;
+    const { ending } = call.plan;
+    if (ending === "foreignAck") {
+      const { request } = asked;
+      const ack = ackOf(request, new SipText(`SIP/2.0 200 OK\r\nTo: ${request.get("To")};tag=desk-phone\r\n\r\n`));
+      this.transmit(ack.replace(request.branch, this.newBranch()));
+      // Should the ACK get lost, the caller's hanging up comes in any case.
+      this.wire.after(5_000, () => this.cancel(asked));
+    } else this.cancel(asked, ending === "elsewhere" ? ['Reason: SIP ;cause=200 ;text="Call completed elsewhere"'] : []);
+  }
+
+  #onResponse(call: FarCall, asked: Asked, response: SipText | undefined): void {
+    if (response === undefined) {
+      call.isOver = true;
+      return;
+    }
+    this.#checkResponse(call, asked, response);
+    const { status } = response;
+    if (status < 200) {
+      if (status >= 180 && call.rangAtMs === Infinity) call.rangAtMs = this.nowMs;
+      return;
+    }
+    if (status >= 300) {
+      call.isOver = true;
+      return;
+    }
+    const dialog = dialogOf("asked", asked.request, response);
+    if (call.dialog !== undefined && call.dialog.remoteTag !== dialog.remoteTag) {
+      this.complain("no 2xx doubled", `200 of ${call.dialog.remoteTag} and of ${dialog.remoteTag}`, call.callId);
+      return;
+    }
+    const kept = call.dialog ?? dialog;
+    this.acknowledge(kept, asked.request.cseq);
+    if (call.dialog !== undefined) return;
+    call.dialog = dialog;
+    call.answeredAtMs = this.nowMs;
+    const key = keyOf(call.callId, dialog.localTag, dialog.remoteTag);
+    this.talking.set(key, dialog);
+    if (call.takenBackAtMs < Infinity) {
+      // The answer crossed the CANCEL: nobody is there any more (§9.1).
+      this.#hangUp(call, key, dialog);
+      return;
+    }
+    const { plan } = call;
+    this.wire.after(plan.talkMs, () => this.#hangUp(call, key, dialog));
+    if (plan.asks) this.#later(key, plan.talkMs, () => this.request(dialog, "INFO", [], "", () => {}));
+    if (plan.reinvites) this.#later(key, plan.talkMs, () => this.#reinvite(dialog));
+  }
+
+  #later(key: string, withinMs: number, act: () => void): void {
+    this.wire.after(this.#dice.between(0, withinMs), () => {
+      if (this.talking.has(key)) act();
+    });
+  }
+
+  #reinvite(dialog: UaDialog): void {
+    const asked: Asked = this.request(dialog, "INVITE", [], sdpOf("video"), (response) => {
+      if (response === undefined) return;
+      if (response.status >= 200 && response.status < 300) this.acknowledge(dialog, asked.request.cseq);
+    });
+    // A phone that is gone does not answer, and nobody waits for ever.
+    this.wire.after(40_000, () => this.cancel(asked));
+  }
+
+  #hangUp(call: FarCall, key: string, dialog: UaDialog): void {
+    call.isOver = true;
+    if (!this.talking.delete(key)) return;
+    this.request(dialog, "BYE", [], "", () => {});
+  }
+
+  #checkResponse(call: FarCall, asked: Asked, response: SipText): void {
+    const { request } = asked;
+    const { callId } = call;
+    const [top = "", ...below] = response.all("Via");
+    const [ownTop = "", ...ownBelow] = request.all("Via");
+    if (below.join("\n") !== ownBelow.join("\n")) this.complain("Vias as they were", below.join("\n"), callId);
+    if (!top.startsWith(ownTop.split(";")[0] ?? "") || !top.includes(request.branch)) {
+      this.complain("Vias as they were", top, callId);
+    }
+    if (response.get("From") !== request.get("From")) this.complain("From as it was", response.get("From"), callId);
+    if (response.get("CSeq") !== request.get("CSeq")) this.complain("CSeq as it was", response.get("CSeq"), callId);
+    if (response.status >= 180 && response.status < 300 && response.all("Contact").length !== 1) {
+      this.complain("one Contact of ours", response.text, callId);
+    }
+  }
+
+  // ---- called by an account, and in dialogs
+
+  onRequest(served: Served): void {
+    const { request } = served;
+    const callId = request.get("Call-ID");
+    if (/;tag=/i.test(request.get("To"))) return this.#inDialog(served, callId);
+    if (request.method !== "INVITE") return this.respond(served, 200);
+    this.outgoing++;
+    const dice = this.#dice;
+    if (!request.has("Proxy-Authorization") && dice.chance(0.5)) {
+      return this.respond(served, 407, {
+        lines: ['Proxy-Authenticate: Digest realm="virtual.test", nonce="0123456789", algorithm=MD5, qop="auth"'],
+      });
+    }
+    this.respond(served, 100);
+    served.onCancel = () => this.respond(served, 487);
+    this.wire.after(dice.between(50, 1_000), () => this.respond(served, 180));
+    this.wire.after(dice.between(1_000, 6_000), () => {
+      if (served.finalStatus !== 0) return;
+      if (dice.chance(0.2)) return this.respond(served, 486);
+      this.respond(served, 200, { body: sdpOf("callee") });
+      const dialog = dialogOf("served", request, new SipText(served.last ?? ""));
+      const key = keyOf(callId, dialog.localTag, dialog.remoteTag);
+      this.talking.set(key, dialog);
+      const end = (): void => {
+        if (this.talking.delete(key)) this.request(dialog, "BYE", [], "", () => {});
+      };
+      served.onNoAck = end;
+      this.wire.after(dice.between(2_000, 60_000), end);
+    });
+  }
+
+  #inDialog(served: Served, callId: string): void {
+    const { request } = served;
+    const key = keyOf(callId, tagIn(request.get("To")), tagIn(request.get("From")));
+    const dialog = this.talking.get(key);
+    const call = this.calls.get(callId);
+    if (call !== undefined && request.uri !== callerContact) {
+      this.complain("the true Request-URI", request.uri, callId);
+    }
+    const routes = call?.dialog?.routes ?? [];
+    if (call?.dialog !== undefined && request.all("Route").join() !== routes.join()) {
+      this.complain("the true Route set", `${request.all("Route").join()} instead of ${routes.join()}`, callId);
+    }
+    if (dialog === undefined) return this.respond(served, 481);
+    if (request.method === "BYE") {
+      this.talking.delete(key);
+      if (call !== undefined) call.isOver = true;
+    }
+    this.respond(served, 200, request.method === "INVITE" ? { body: sdpOf("again") } : {});
+  }
+
+  onStrayAck(): void {
+    // A repetition, or of a call that is over.
+  }
+}

@@ -1,0 +1,226 @@
+import type { DeviceId } from "../../src/base/ids.ts";
+import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
+import type { Endpoint } from "../../src/net/network.ts";
+import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
+import type { Log } from "../../src/observe/log.ts";
+import type { Command, Event } from "../../src/workers/protocol.ts";
+import { ShardCore } from "../../src/workers/shard-core.ts";
+import { SeededRandom, VirtualClock } from "../fakes/virtual-clock.ts";
+import { type VirtualHost, VirtualLocator, VirtualWire, type Weather } from "../fakes/virtual-network.ts";
+import { VirtualRegistrar, type RegistrarOptions } from "../fakes/virtual-registrar.ts";
+import { Dice } from "./dice.ts";
+import { deviceIdOf, domain, SimDirectory, secretsOf, type SimAccount } from "./directory.ts";
+import { Phone, type PhoneHabits, type PhoneWorld, type Tunnel } from "./phone.ts";
+import { callIdOf, firstLineOf, type PoolWeather, type PoolWorld, SimPool } from "./pool.ts";
+import { checkEvent, checkToServer, Ladders, type Violation } from "./rules.ts";
+import { Trunk, type TrunkWorld } from "./trunk.ts";
+
+export interface WorldPlan {
+  readonly seed: number;
+  readonly transport: "udp" | "tcp";
+  readonly weather: Weather;
+  readonly pool: PoolWeather;
+  readonly habits: PhoneHabits;
+  readonly ring: "on_push" | "on_device" | "immediate";
+  readonly deadlineSec: number;
+  readonly accounts: number;
+  readonly devicesMax: number;
+  readonly registrar: RegistrarOptions;
+}
+
+export const hostAddress = "198.51.100.7";
+export const realm = domain;
+const violationsMax = 50;
+
+/** A shard with all around it: registrar and callers, push providers and phones, under a clock that stands still. */
+export class World implements PhoneWorld, PoolWorld, TrunkWorld {
+  readonly plan: WorldPlan;
+  readonly clock = new VirtualClock();
+  readonly wire: VirtualWire;
+  readonly directory = new SimDirectory();
+  readonly registrar: VirtualRegistrar;
+  readonly trunk: Trunk;
+  readonly pool: SimPool;
+  readonly phones = new Map<DeviceId, Phone>();
+  readonly ladders = new Ladders();
+  readonly violations: Violation[] = [];
+  readonly faults: string[] = [];
+  readonly events: Event[] = [];
+  readonly lane = new Lane(new ArrayBuffer(Lane.bytes(1)), 0);
+  readonly memory: ArrayBuffer;
+  core: ShardCore;
+  host: VirtualHost;
+  restarts = 0;
+  readonly #locator = new VirtualLocator();
+  readonly #endpoint: Endpoint;
+  readonly #dice: Dice;
+  #requestIds = 0;
+  readonly #ticker = (nowMs: number): void => this.core.tick(nowMs);
+
+  constructor(plan: WorldPlan) {
+    this.plan = plan;
+    this.#dice = new Dice(plan.seed);
+    this.wire = new VirtualWire(this.clock, new SeededRandom(plan.seed + 1), plan.weather);
+    this.#endpoint = { transport: plan.transport, address: "192.0.2.10", port: 5060 };
+    this.registrar = new VirtualRegistrar(this.wire, this.#endpoint, {
+      realm,
+      password: (user) => this.#passwordOf(user),
+      ...plan.registrar,
+    });
+    this.trunk = new Trunk(this, this.#dice.split(), this.#endpoint, this.registrar, { address: hostAddress, port: 5060 });
+    this.#locator.set(domain, [this.#endpoint]);
+    this.pool = new SimPool(this, this.#dice.split(), plan.pool);
+    this.memory = new ArrayBuffer(columnsBytes(Math.max(64, plan.accounts * 2)));
+    this.#populate();
+    this.wire.onPassage = (passage) => {
+      const { atMs, from, bytes, fate } = passage;
+      const text = Buffer.from(bytes.subarray(0, 4096)).toString("latin1");
+      const isOurs = from.startsWith(hostAddress);
+      const names = isOurs ? (["wakeline", "server"] as const) : (["server", "wakeline"] as const);
+      const lost = fate === "delivered" ? "" : ` [${fate}]`;
+      this.ladders.add(atMs, callIdOf(text), ...names, `${firstLineOf(text)}${lost}`);
+      if (isOurs) checkToServer(passage, this.#complain);
+    };
+    [this.host, this.core] = this.#boot();
+    this.wire.addTicker(this.#ticker);
+  }
+
+  #passwordOf(user: string): string | undefined {
+    for (const { record, password } of this.directory.byId.values()) if (record.username === user) return password;
+    return undefined;
+  }
+
+  #populate(): void {
+    const { accounts, devicesMax, habits, transport } = this.plan;
+    let devices = 0;
+    for (let n = 1; n <= accounts; n++) {
+      const account = this.directory.add(n, transport);
+      const count = this.#dice.whole(1, devicesMax);
+      for (let d = 0; d < count; d++) {
+        const deviceId = deviceIdOf(++devices);
+        this.directory.subscribe(account, deviceId);
+        const { accountId, username } = account.record;
+        const forgetsRinging = this.#dice.chance(0.4);
+        const phone = new Phone(this, this.#dice.split(), deviceId, [{ accountId, username }], { ...habits, forgetsRinging });
+        this.phones.set(deviceId, phone);
+      }
+    }
+  }
+
+  #boot(): [VirtualHost, ShardCore] {
+    const host = this.wire.host({ address: hostAddress, port: 5060 });
+    const alive = (): boolean => this.host === host;
+    const { clock, directory, lane, plan } = this;
+    const core = new ShardCore({
+      clock,
+      random: new SeededRandom(plan.seed + 1_000 + this.restarts),
+      network: host,
+      locator: this.#locator,
+      directory,
+      columns: openColumns(this.memory),
+      lane,
+      log: this.#log,
+      uplink: { emit: (event) => (alive() ? this.pool.emit(event) : undefined) },
+      settings: { deadlineSec: plan.deadlineSec, ring: plan.ring, userAgent: "Wakeline", shard: 0 },
+    });
+    host.receiver = core;
+    return [host, core];
+  }
+
+  readonly #complain = (rule: string, text: string, callId: string): void => this.complain(rule, text, callId);
+
+  readonly #log: Log = {
+    debug: () => {},
+    info: () => {},
+    warn: () => {},
+    error: (event, fields) => {
+      const cause = fields?.cause;
+      this.faults.push(`${event}: ${cause instanceof Error ? cause.stack : String(cause)}`);
+      this.complain("no faults", this.faults.at(-1) ?? "", "");
+    },
+  };
+
+  complain(rule: string, text: string, callId: string): void {
+    if (this.violations.length >= violationsMax) return;
+    this.violations.push({ atMs: this.clock.nowMs(), rule, text, callId });
+    this.ladders.add(this.clock.nowMs(), callId, "RULE", "BROKEN", `${rule}: ${text}`);
+  }
+
+  note(callId: string, from: string, to: string, line: string): void {
+    this.ladders.add(this.clock.nowMs(), callId, from, to, line);
+  }
+
+  // ---- PoolWorld, PhoneWorld
+
+  command(command: Command): void {
+    this.core.command(command);
+  }
+  phone(deviceId: DeviceId): Phone | undefined {
+    return this.phones.get(deviceId);
+  }
+  accountsOf(deviceId: DeviceId): ReturnType<SimDirectory["accountsOf"]> {
+    return this.directory.accountsOf(deviceId);
+  }
+  open(phone: Phone): Tunnel {
+    return this.pool.open(phone);
+  }
+  seen(event: Event): void {
+    checkEvent(event, this.#complain);
+    if (event.kind === "callState") this.note("", "wakeline", "pool", `${event.call} ${event.state}`);
+    if (event.kind === "presenceDone" || event.kind === "done" || event.kind === "drained") this.events.push(event);
+  }
+
+  // ---- happenings
+
+  start(): void {
+    this.host.receiver = this.core;
+    this.core.start();
+  }
+
+  /** The worker dies and another one maps the same columns: nothing but those is left. */
+  crash(): void {
+    this.restarts++;
+    this.note("", "shard", "shard", "crash");
+    this.wire.removeHost(this.host);
+    for (const call of this.trunk.calls.values()) if (!call.isOver) call.isExcused = true;
+    for (const name of Object.keys(Counter) as CounterName[]) {
+      if (name.startsWith("registrations") || name === "callsRunning") this.lane.set(Counter[name], 0);
+    }
+    [this.host, this.core] = this.#boot();
+    this.core.start();
+    this.pool.tellTunnels();
+  }
+
+  presence(account: SimAccount, deviceId: DeviceId, presence: "background" | "foreground"): number {
+    const requestId = ++this.#requestIds;
+    this.directory.setPresence(account, deviceId, presence);
+    const { accountId } = account.record;
+    const wanted = this.directory.isWanted(account);
+    this.command({ kind: "presence", requestId, accountId, wanted, presence, waitMs: 10_000 });
+    return requestId;
+  }
+
+  remove(account: SimAccount): void {
+    const { accountId } = account.record;
+    this.command({ kind: "accountRemove", requestId: ++this.#requestIds, accountId });
+    this.directory.byId.delete(accountId);
+  }
+
+  count(name: CounterName): number {
+    return this.lane.get(Counter[name]);
+  }
+
+  run(ms: number, tickMs = 10): void {
+    this.wire.runFor(ms, tickMs);
+  }
+
+  /** Nothing of any account's secret lies in the mapped memory. */
+  checkColumns(accounts: Iterable<SimAccount>): void {
+    const memory = Buffer.from(this.memory);
+    for (const account of accounts) {
+      for (const secret of secretsOf(account, realm)) {
+        if (memory.includes(secret)) this.complain("no secret in the columns", account.record.username, "");
+      }
+    }
+  }
+}
