@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { isIP } from "node:net";
 import { placement } from "../base/placement.ts";
 import type { Config, HostPort } from "../config/config.ts";
@@ -11,7 +10,7 @@ import { openLog, startLog, type Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { createGateway } from "../push/gateway.ts";
 import { openSenders } from "../push/senders.ts";
-import { openVapidKeys } from "../push/vapid-keys.ts";
+import { storedVapidKeys } from "../push/vapid-keys.ts";
 import { urlPolicy } from "./url-policy.ts";
 import { openStore } from "../store/open.ts";
 import { systemClock } from "../time/clock.ts";
@@ -68,7 +67,7 @@ export async function startServer(
     const metrics = new Metrics({ lanes: laneList, startedAtMs: clock.wallMs() });
 
     const policy = new EgressPolicy({ allow: config.sip.egressAllow, own: literal(config.sip.advertise), clock });
-    const vapid = openVapidKeys(join(config.dataDir, "vapid.json"));
+    const vapid = await storedVapidKeys(store);
     const senders = await openSenders(config.apps, {
       vapid,
       allowUrl: urlPolicy(policy),

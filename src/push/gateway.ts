@@ -242,11 +242,18 @@ class LadderGateway implements PushGateway {
     const { store, log } = this.#options;
     const now = store.device(tried.deviceId);
     if (now === undefined || now.push[which] !== tried.push[which]) return false;
-    const stateName = which === "token" ? "tokenState" : "alertTokenState";
-    if (now[stateName] === "dead") return true;
+    const isToken = which === "token";
+    if (now[isToken ? "tokenState" : "alertTokenState"] === "dead") return true;
     log.info("push.tokenDead", { device: tried.deviceId, app: tried.app, provider: tried.push.provider, which });
     try {
-      await store.patchDevice(tried.deviceId, { [stateName]: "dead" });
+      // The verdict is on the token that was tried: a newer one, set in between, stays alive.
+      const { token, alertToken } = tried.push;
+      await store.patchDevice(
+        tried.deviceId,
+        isToken
+          ? { tokenState: "dead", ofToken: token }
+          : { alertTokenState: "dead", ...(alertToken === undefined ? {} : { ofAlertToken: alertToken }) },
+      );
     } catch (cause) {
       log.error("push.markFailed", { device: tried.deviceId, cause });
     }

@@ -291,7 +291,7 @@ describe("gateway, dead tokens", () => {
   test("are marked in the store", async () => {
     const w = world(fcmDevice, [dead]);
     expect(await w.push()).toEqual(dead);
-    expect(w.shelf.patches).toEqual([{ tokenState: "dead" }]);
+    expect(w.shelf.patches).toEqual([{ tokenState: "dead", ofToken: "t1" }]);
   });
 
   test("are not marked when the phone has enrolled a new one meanwhile: that one is tried at once", async () => {
@@ -308,13 +308,16 @@ describe("gateway, dead tokens", () => {
     const w = world(phone, [dead, accepted]);
     expect(await w.push()).toEqual(accepted);
     expect(w.sender.sent.map(({ device }) => device.tokenState)).toEqual(["alive", "dead"]);
-    expect(w.shelf.patches).toEqual([{ tokenState: "dead" }]);
+    expect(w.shelf.patches).toEqual([{ tokenState: "dead", ofToken: "voip" }]);
   });
 
   test("both dead: both marked, and the answer is about the token", async () => {
     const w = world(phone, [dead, { kind: "tokenDead", which: "alertToken", reason: "Unregistered" }]);
     expect(await w.push()).toEqual(dead);
-    expect(w.shelf.patches).toEqual([{ tokenState: "dead" }, { alertTokenState: "dead" }]);
+    expect(w.shelf.patches).toEqual([
+      { tokenState: "dead", ofToken: "voip" },
+      { alertTokenState: "dead", ofAlertToken: "alert" },
+    ]);
   });
 
   test("the alert that follows is retried like any push", async () => {

@@ -7,7 +7,7 @@ import type { AppConfig } from "../../src/config/config.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { readRetryAfterMs } from "../../src/push/retry-after.ts";
 import { openSenders, type SenderOptions } from "../../src/push/senders.ts";
-import { openVapidKeys, type VapidKeys } from "../../src/push/vapid-keys.ts";
+import { makeVapidKeys, storedVapidKeys, type VapidKeys } from "../../src/push/vapid-keys.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { startApnsFake } from "../fakes/apns-server.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
@@ -20,7 +20,7 @@ let vapid: VapidKeys;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "wakeline-senders-"));
-  vapid = openVapidKeys(join(folder, "vapid.json"));
+  vapid = makeVapidKeys();
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -172,18 +172,31 @@ describe("senders, reload (SIGHUP)", () => {
 });
 
 describe("VAPID keys", () => {
-  test("are made once, kept for the owner only, and read from then on", () => {
-    const path = join(folder, "sub", "vapid.json");
-    const first = openVapidKeys(path);
+  function settingsOf(kept: Map<string, string>) {
+    return {
+      setting: (name: string) => kept.get(name),
+      async putSetting(name: string, value: string) {
+        kept.set(name, value);
+      },
+    };
+  }
+
+  test("are made once, kept in the store, and read from then on", async () => {
+    const kept = new Map<string, string>();
+    const first = await storedVapidKeys(settingsOf(kept));
     expect(Buffer.from(first.publicKey, "base64url").length).toBe(65);
-    expect(openVapidKeys(path)).toEqual(first);
-    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(await storedVapidKeys(settingsOf(kept))).toEqual(first);
+    expect(kept.size).toBe(1);
   });
 
-  test("a file that is damaged is an error, never replaced: every browser would have to subscribe again", () => {
-    const path = file("damaged.json", '{"publicKey":"x"}');
-    expect(() => openVapidKeys(path)).toThrow("holds no VAPID keys");
-    expect(readFileSync(path, "utf8")).toBe('{"publicKey":"x"}');
+  test("that are damaged are an error, never replaced: every browser would have to subscribe again", async () => {
+    const kept = new Map([["vapidKeys", '{"publicKey":"x"}']]);
+    let reason = "";
+    await storedVapidKeys(settingsOf(kept)).catch((cause: unknown) => {
+      reason = String(cause);
+    });
+    expect(reason).toContain("damaged");
+    expect(kept.get("vapidKeys")).toBe('{"publicKey":"x"}');
   });
 });
 
