@@ -9,7 +9,7 @@ export interface AccountBook {
   accountId(row: RegistrationIndex): AccountId;
   /** Row whose present Contact carries this `line` token (compared in constant time), or undefined. */
   rowByLine(token: string): RegistrationIndex | undefined;
-  /** For servers that strip `line`: the one account with this user whose server `source` is; undefined when none or several. */
+  /** For servers that strip `line`: the one account with this user (as it stands in a URI) whose server `source` is; undefined when none or several. */
   rowByAddress(user: string, source: Source): RegistrationIndex | undefined;
   /** Whether `source` is plausible as this account's server: the registrar in use or another address its name resolved to. */
   isServer(row: RegistrationIndex, source: Source): boolean;
@@ -17,7 +17,7 @@ export interface AccountBook {
   serverOf(row: RegistrationIndex): PeerId | undefined;
   /** Our Contact URI for this account towards this peer, without brackets: `sip:user@host:port;transport=tcp;line=…`. */
   contactUri(row: RegistrationIndex, peer: PeerId): string;
-  /** user@domain of the account's address of record. */
+  /** user@domain of the account's address of record, as they stand in a URI. */
   aor(row: RegistrationIndex): { readonly user: string; readonly domain: string };
   /** Service-Route values of the last 2xx (RFC 3608), each with brackets; empty when none. */
   serviceRoute(row: RegistrationIndex): readonly string[];

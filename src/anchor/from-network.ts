@@ -6,7 +6,7 @@ import { tagOf } from "../sip/message/read-address.ts";
 import { validateRequest } from "../sip/message/validate.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { Hop, ServerTransaction } from "../sip/transaction/transactions.ts";
-import { parseUriText, unescapeUser, uriParam } from "../sip/uri.ts";
+import { parseUriText, uriParam } from "../sip/uri.ts";
 import { ServerAsker } from "./asker.ts";
 import { newTag } from "./call-uuid.ts";
 import { cseqOf, type Dialog } from "./dialog.ts";
@@ -177,7 +177,7 @@ export class FromNetwork {
     if (uri === undefined) return undefined;
     const line = uriParam(uri, "line");
     if (line !== undefined) return book.rowByLine(line);
-    return uri.user === undefined ? undefined : book.rowByAddress(unescapeUser(uri.user), source);
+    return uri.user === undefined ? undefined : book.rowByAddress(uri.user, source);
   }
 
   #isServer(row: RegistrationIndex, source: Source): boolean {

@@ -90,8 +90,9 @@ export class Outbound {
     for (const accountId of link.accounts) {
       const row = book.rowOf(accountId);
       if (row === undefined) continue;
-      const aor = book.aor(row);
-      if (aor.domain.toLowerCase() === uri.host && unescapeUser(aor.user) === user) return row;
+      const { user: ownUser, domain } = book.aor(row);
+      const own = parseUriText(`sip:${ownUser}@${domain}`);
+      if (own?.host === uri.host && unescapeUser(own.user ?? "") === user) return row;
     }
     return undefined;
   }

@@ -359,6 +359,18 @@ describe("who may ask", () => {
     server.gets("MESSAGE");
   });
 
+  test("a domain that is an IPv6 address, whatever port the phone puts behind it", () => {
+    const bench = new AnchorBench();
+    const server = bench.addServer();
+    const alice = bench.addAccount("alice", server, { mobile: {} }, { domain: "[2001:db8::1]" });
+    const mobile = bench.phone("mobile");
+    mobile.opens();
+    mobile.request("MESSAGE", alice, { lines: ["From: <sip:alice@[2001:DB8::1]:5060>;tag=1"] });
+    server.gets("MESSAGE");
+    mobile.request("MESSAGE", alice, { lines: ["From: <sip:alice@[2001:db8::2]>;tag=1"] });
+    mobile.gets(403);
+  });
+
   test("an account of another device: 403", () => {
     const { bench, server, mobile } = scene();
     const carol = bench.addAccount("carol", server, { desk: {} });

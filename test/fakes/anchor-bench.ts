@@ -438,7 +438,7 @@ export class AnchorBench implements Network, AccountBook, Directory {
     user: string,
     server: BenchServer,
     devices: Readonly<Record<string, DeviceWish>>,
-    wishes: { mode?: RegistrationMode; forwardTo?: string; natEmulation?: boolean } = {},
+    wishes: { mode?: RegistrationMode; forwardTo?: string; natEmulation?: boolean; domain?: string } = {},
   ): BenchAccount {
     const row = this.#accounts.length as RegistrationIndex;
     const accountId = `account-${user}` as AccountId;
@@ -446,7 +446,7 @@ export class AnchorBench implements Network, AccountBook, Directory {
       accountId,
       app: "app",
       username: user,
-      domain: "pbx.example",
+      domain: wishes.domain ?? "pbx.example",
       authUsername: undefined,
       displayName: undefined,
       proxy: undefined,
@@ -465,7 +465,7 @@ export class AnchorBench implements Network, AccountBook, Directory {
       accountId,
       row,
       user,
-      domain: "pbx.example",
+      domain: wishes.domain ?? "pbx.example",
       line: `line-${user}-0123456789abcdef`,
       server,
       secondsLeft: 500,
