@@ -1,0 +1,48 @@
+/**
+ * `bun run interop [name …]`: builds the program, then runs every test/interop/*.interop.ts (or those whose names contain a given word)
+ * against Debian's Kamailio, SIPp and baresip. Prints bun's own summary; exit 1 on any failure, a missing server among them.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { tempFolder } from "./lab/program.ts";
+
+const root = join(import.meta.dir, "..", "..");
+const words = process.argv.slice(2);
+const servers = [
+  ["/usr/sbin/kamailio", "kamailio kamailio-extra-modules kamailio-tls-modules kamailio-outbound-modules"],
+  ["/usr/bin/sipp", "sip-tester"],
+  ["/usr/bin/baresip", "baresip-core"],
+] as const;
+
+const missing = servers.filter(([path]) => !existsSync(path));
+for (const [path, packages] of missing) console.error(`${path} is missing: apt-get install ${packages}`);
+process.exit(missing.length > 0 ? 1 : await run());
+
+async function run(): Promise<number> {
+  const folder = tempFolder("interop");
+  try {
+    const binary = join(folder.path, "wakeline");
+    const build = Bun.spawn(["bun", "build.ts", "--outfile", binary], { cwd: root, stdout: "ignore", stderr: "inherit" });
+    if ((await build.exited) !== 0) {
+      console.error("the program does not build");
+      return 1;
+    }
+    const files = readdirSync(import.meta.dir)
+      .filter((name) => name.endsWith(".interop.ts") && (words.length === 0 || words.some((word) => name.includes(word))))
+      .map((name) => `./test/interop/${name}`);
+    if (files.length === 0) {
+      console.error("no scenario has such a name");
+      return 1;
+    }
+    // One file after the other: the machine has few cores, and a scenario's time is mostly waiting.
+    const tests = Bun.spawn(["bun", "test", "--timeout", "60000", ...files], {
+      cwd: root,
+      env: { ...process.env, WAKELINE_BINARY: binary },
+      stdout: "inherit",
+      stderr: "inherit",
+    });
+    return await tests.exited;
+  } finally {
+    folder.remove();
+  }
+}
