@@ -136,8 +136,11 @@ export class Anchor {
   }
 
   tunnelClosed(tunnelId: TunnelId): void {
-    const link = this.#parts.core.links.close(tunnelId, this.#parts.core.nowMs());
-    if (link !== undefined) this.#parts.lost.onClosed(link);
+    const { core, inbound, lost } = this.#parts;
+    const link = core.links.close(tunnelId, core.nowMs());
+    if (link === undefined) return;
+    inbound.onTunnelClosed(link);
+    lost.onClosed(link);
   }
 
   /** A provider's answer to the wake of a device. */
@@ -151,6 +154,11 @@ export class Anchor {
     inbound.subscriptionRemoved(accountId, deviceId);
     core.links.find(deviceId)?.removeAccount(accountId);
     mwi.subscriptionRemoved(accountId);
+  }
+
+  /** The account is about to go, with its row: what we hold for it at its server goes first. */
+  accountRemoved(accountId: AccountId): void {
+    this.#parts.mwi.accountRemoved(accountId);
   }
 
   // ---- the operator

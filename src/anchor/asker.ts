@@ -68,6 +68,11 @@ export class ServerAsker extends Asker {
     this.contact = contact;
   }
 
+  override pass(view: SipView): void {
+    super.pass(view);
+    if (view.status >= 200 && view.status < 300) this.core.repeats.onAccepted(this.tx, view);
+  }
+
   protected override get party(): "server" {
     return "server";
   }

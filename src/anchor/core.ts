@@ -7,6 +7,7 @@ import { SipView } from "../sip/message/view.ts";
 import { MessageWriter } from "../sip/message/writer.ts";
 import { Transactions, type ClientTransaction, type TransactionUser } from "../sip/transaction/transactions.ts";
 import { Alarms } from "./alarms.ts";
+import { AnswerRepeats } from "./answer-repeats.ts";
 import { CallBook, type CallRecord } from "./call-book.ts";
 import { DeviceLink, DeviceLinks } from "./device-link.ts";
 import { DialogTable } from "./dialog.ts";
@@ -50,6 +51,7 @@ export class Core {
   readonly settings: AnchorSettings;
   readonly alarms: Alarms;
   readonly transactions: Transactions;
+  readonly repeats: AnswerRepeats;
   readonly flows: Flows;
   readonly links: DeviceLinks;
   readonly dialogs = new DialogTable();
@@ -65,6 +67,7 @@ export class Core {
     this.settings = options.settings;
     this.alarms = new Alarms(clock.nowMs());
     this.transactions = new Transactions({ clock, random, user });
+    this.repeats = new AnswerRepeats(this.transactions, this.alarms, () => clock.nowMs());
     this.flows = new Flows(network);
     this.links = new DeviceLinks(uplink);
     this.calls = new CallBook(clock, random, uplink, lane);

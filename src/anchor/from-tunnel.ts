@@ -65,7 +65,20 @@ export class FromTunnel {
     };
     if (view.kind === MessageKind.request) return this.#onRequest(view, link, passOn);
     if (result !== ScanResult.ok || !validateResponse(view)) core.count("malformedDropped");
-    else if (!this.#onResponse(view) && !passOn()) core.count("unmatchedDropped");
+    else if (!this.#onResponse(view) && !passOn()) this.#onStrayResponse(view, link);
+  }
+
+  /**
+   * Of no request that we know. A 2xx to INVITE means that the phone waits for its ACK and thinks that it talks to someone: its call
+   * was forgotten (cancelled long ago, or with a shard that died), so it is acknowledged and ended.
+   */
+  #onStrayResponse(view: SipView, link: DeviceLink): void {
+    const { core } = this.#parts;
+    core.count("unmatchedDropped");
+    if (view.status < 200 || view.status >= 300 || readCSeqMethod(view) !== Method.invite) return;
+    const { callId, deviceTag, remoteTag } = identifiersOf(view, "to");
+    if (deviceTag === undefined || core.dialogs.find(callId, deviceTag, remoteTag ?? "") !== undefined) return;
+    refuseStray(core, link, view);
   }
 
   /** An ACK of the frame in hand that no transaction absorbed: end to end, to a 2xx. */

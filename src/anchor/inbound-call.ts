@@ -138,9 +138,19 @@ export class InboundCall implements Cancellable {
     if (this.isOpen && !leg.isDone) {
       // What was sent on an earlier tunnel was sent again by the link; a first time is ours.
       if (leg.tx === undefined) this.#offer(leg, link);
+      else if (leg.wake === "due" && !leg.isHeard) this.#guard(leg, tunnelSilenceMs);
       return;
     }
     if (afterVoip && leg !== this.#answeredBy && leg.final === undefined) this.#offerGone(leg, link);
+  }
+
+  /**
+   * The device's tunnel closed. One that has not said a word yet is woken without waiting longer: at the next tick, for it may
+   * be about to take over with a new tunnel in this very moment.
+   */
+  onTunnelClosed(deviceId: DeviceId): void {
+    const leg = this.#legs.get(deviceId);
+    if (leg?.wake === "due" && !leg.isHeard) this.#guard(leg, 0);
   }
 
   onDelivery(deviceId: DeviceId, outcome: "accepted" | "failed"): void {
@@ -203,8 +213,13 @@ export class InboundCall implements Cancellable {
     this.#signals.invite(leg, link, this.#responderOf(leg));
     if (leg.isHeard || leg.wake !== "none" || !leg.wakeable) return;
     // A tunnel may be a dead socket that nobody has noticed yet.
+    this.#guard(leg, tunnelSilenceMs);
+  }
+
+  #guard(leg: Leg, silenceMs: number): void {
     leg.wake = "due";
-    leg.silence = this.#core.alarms.set(this.#core.nowMs() + tunnelSilenceMs, () => this.#onSilence(leg));
+    this.#core.alarms.clear(leg.silence);
+    leg.silence = this.#core.alarms.set(this.#core.nowMs() + silenceMs, () => this.#onSilence(leg));
   }
 
   #onSilence(leg: Leg): void {

@@ -120,6 +120,12 @@ export class InboundCalls {
     }
   }
 
+  onTunnelClosed(link: DeviceLink): void {
+    for (const accountId of link.accounts) {
+      for (const call of this.#byAccount.get(accountId) ?? []) call.onTunnelClosed(link.deviceId);
+    }
+  }
+
   subscriptionRemoved(accountId: AccountId, deviceId: DeviceId): void {
     for (const call of this.#byAccount.get(accountId) ?? []) call.removeDevice(deviceId);
   }

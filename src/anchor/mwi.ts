@@ -96,6 +96,13 @@ export class Mwi {
     if (!this.#isWanted(accountId)) this.onRegistration(accountId, false);
   }
 
+  /** Nothing is remembered of it. */
+  accountRemoved(accountId: AccountId): void {
+    this.onRegistration(accountId, false);
+    this.#unasked.delete(accountId);
+    this.#counts.delete(accountId);
+  }
+
   /** Whether a request is a NOTIFY of the package. */
   static isNotify(view: SipView): boolean {
     return view.method === Method.notify && /^message-summary\b/i.test(view.value(Header.event) ?? "");

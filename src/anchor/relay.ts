@@ -145,6 +145,7 @@ export class Relay {
   ackFromServer(view: SipView, dialog: Dialog): void {
     const belonging = belongingOf(dialog);
     this.#core.received(belonging, "server", view);
+    this.#core.repeats.onAck(view);
     this.#life.onRequest(dialog, "toPhone", view);
     const via = this.#core.viaToPhone(this.#core.transactions.newBranch());
     const bytes = requestToPhone(this.#core.writer, view, via, targetAtPhone(dialog, view));

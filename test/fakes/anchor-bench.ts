@@ -255,10 +255,21 @@ export class BenchPhone {
     account: BenchAccount,
     options: { to?: string; lines?: readonly string[]; body?: string; last?: boolean } = {},
   ): SipText {
+    const text = this.makes(method, account, options);
+    this.sends(text.text, options.last);
+    return text;
+  }
+
+  /** ... not sent. */
+  makes(
+    method: string,
+    account: BenchAccount,
+    options: { to?: string; lines?: readonly string[]; body?: string } = {},
+  ): SipText {
     const serial = this.#bench.serial();
     const to = options.to ?? "sip:bob@far.example";
     const body = options.body ?? (method === "INVITE" ? sdp("phone") : "");
-    const text = new SipText(
+    return new SipText(
       sipText(
         `${method} ${to} SIP/2.0`,
         replaced(
@@ -278,8 +289,6 @@ export class BenchPhone {
         body,
       ),
     );
-    this.sends(text.text, options.last);
-    return text;
   }
 
   /** A request in the dialog of a call that this phone answered. */
@@ -392,6 +401,8 @@ export class AnchorBench implements Network, AccountBook, Directory {
   readonly anchor: Anchor;
   /** Sent to an address where nobody is. */
   readonly astray: Wire[] = [];
+  /** While true, a message that shows the phone to a server is a failed test. */
+  isStrict = true;
   /** While false, no local address is known. */
   knowsRoute = true;
   /** Challenges that `authorize` was asked about. */
@@ -666,7 +677,7 @@ export class AnchorBench implements Network, AccountBook, Directory {
       return "sent";
     }
     const message = new SipText(Buffer.from(bytes).toString("latin1"));
-    checkPlainUa(message);
+    if (this.isStrict) checkPlainUa(message);
     server.inbox.push(message);
     return "sent";
   }
