@@ -9,7 +9,6 @@ import { addressesOf } from "../sip/message/read-address.ts";
 import { readCSeq, readCSeqMethod } from "../sip/message/read-cseq.ts";
 import { listValues } from "../sip/message/read-list.ts";
 import { readNumber } from "../sip/message/read-number.ts";
-import { readVia, Via } from "../sip/message/read-via.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { parseUriText, uriParam } from "../sip/uri.ts";
 import { type Attempts, removalOf } from "./attempts.ts";
@@ -18,7 +17,7 @@ import type { Conduct } from "./conduct.ts";
 import { ChallengeOutcome } from "./credentials.ts";
 import type { Ledger } from "./ledger.ts";
 import { grantedSecMax, Happening, judge, refreshAfterSec } from "./machine.ts";
-import { branchRow, isBranch } from "./names.ts";
+import { branchAt, branchRow, isBranch } from "./names.ts";
 import type { ProfileKey } from "./profile.ts";
 import { Bindings, type OtherBinding, type OwnContact, readBindings, readOwnBinding } from "./read-bindings.ts";
 import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
@@ -53,7 +52,6 @@ export class Answers {
   readonly #conduct: Conduct;
   readonly #lane: Lane;
   readonly #log: Log;
-  readonly #via = new Via();
   readonly #bindings = new Bindings();
   readonly #nonce = new NonceRange();
   readonly #troubles = new Map<number, number>();
@@ -68,17 +66,17 @@ export class Answers {
 
   /** HOT. Takes a scanned response; false when its branch is none of ours. What is ours but forged, late or repeated is dropped. */
   onResponse(view: SipView, source: Source): boolean {
-    const via = this.#via;
-    if (!readVia(view, via)) return false;
-    const row = branchRow(view.bytes, via.branchFrom, via.branchTo) as RegistrationIndex;
+    const branch = branchAt(view);
+    if (branch < 0) return false;
+    const row = branchRow(view.bytes, branch) as RegistrationIndex;
     if (row < 0) return false;
     const ledger = this.#ledger;
     const { columns, volatile } = ledger;
     if (
-      via.multi ||
+      view.find(Header.via, view.find(Header.via)) >= 0 ||
       !columns.isUsed(row) ||
       volatile.profile(row) === 0 ||
-      !isBranch(columns, row, volatile.branchWord(row, 0), volatile.branchWord(row, 1), view.bytes, via.branchFrom) ||
+      !isBranch(columns, row, volatile.branchWord(row, 0), volatile.branchWord(row, 1), view.bytes, branch) ||
       !ledger.network.isFrom(volatile.peer(row), source) ||
       readCSeq(view) !== columns.cseq(row) ||
       readCSeqMethod(view) !== Method.register

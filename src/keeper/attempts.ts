@@ -259,7 +259,7 @@ export class Attempts implements RegistrarOwner {
       this.#putBack(row);
       return;
     }
-    if (volatile.peer(row) !== peer || columns.server(row) === undefined) {
+    if (volatile.peer(row) !== peer || !columns.hasServer(row)) {
       volatile.setPeer(row, peer);
       columns.setServer(row, entry.endpoint.transport, entry.addressBytes, entry.endpoint.port);
     }
@@ -311,8 +311,8 @@ export class Attempts implements RegistrarOwner {
       volatile.setChain(row, ChainFlag.inFlight, true);
       registrar.budget.started();
     }
+    // Its timer stays: whatever the answer calls for arms it anew, and `onDue` knows a ring that nobody ordered.
     volatile.setTxState(row, TxState.none);
-    this.#disarm(row);
     this.#heard(row);
   }
 

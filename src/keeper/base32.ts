@@ -1,12 +1,18 @@
 /** HOT. Numbers as RFC 4648 base32 digits in lower case, highest first: what line tokens and branches are written in. */
 
 const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
-const digitOf = new Uint8Array(32);
+/** Second and first digit of a number of ten bits. */
+const lowOf = new Uint8Array(1024);
+const highOf = new Uint8Array(1024);
 /** Value plus one; 0 for a byte that is no digit. */
 const valueOf = new Uint8Array(256);
 for (let value = 0; value < 32; value++) {
-  digitOf[value] = alphabet.charCodeAt(value);
   valueOf[alphabet.charCodeAt(value)] = value + 1;
+}
+
+for (let value = 0; value < 1024; value++) {
+  lowOf[value] = alphabet.charCodeAt(value & 31);
+  highOf[value] = alphabet.charCodeAt(value >>> 5);
 }
 
 /** Digits a 32-bit word takes. */
@@ -17,10 +23,14 @@ export const rowDigits = 4;
 /** Writes the low `digits * 5` bits of an unsigned 32-bit `value` at bytes[at …). Returns the offset behind. */
 export function writeBase32(bytes: Uint8Array, at: number, value: number, digits: number): number {
   let rest = value;
-  for (let i = at + digits - 1; i >= at; i--) {
-    bytes[i] = digitOf[rest & 31]!;
-    rest >>>= 5;
+  let i = at + digits;
+  // Two digits a look-up.
+  for (; i > at + 1; i -= 2) {
+    bytes[i - 1] = lowOf[rest & 1023]!;
+    bytes[i - 2] = highOf[rest & 1023]!;
+    rest >>>= 10;
   }
+  if (i > at) bytes[at] = lowOf[rest & 31]!;
   return at + digits;
 }
 

@@ -125,6 +125,8 @@ export class Columns {
   readonly wasClean: boolean;
   readonly #bytes: Uint8Array;
   readonly #words: Uint32Array;
+  /** The same words, signed: what the check computes with needs no conversion. */
+  readonly #ints: Int32Array;
   readonly #times: Float64Array;
   readonly #header: Uint32Array;
   readonly #byAccount: RowIndex;
@@ -139,6 +141,7 @@ export class Columns {
     const { buffer, byteOffset } = memory;
     this.#bytes = new Uint8Array(buffer, byteOffset + headerBytes, this.capacity * rowBytes);
     this.#words = new Uint32Array(buffer, byteOffset + headerBytes, this.capacity * rowWords);
+    this.#ints = new Int32Array(buffer, byteOffset + headerBytes, this.capacity * rowWords);
     this.#times = new Float64Array(buffer, byteOffset + headerBytes, (this.capacity * rowWords) / 2);
     this.#header = new Uint32Array(buffer, byteOffset, headerWords);
     this.#byAccount = new RowIndex((row) => this.#hash(row));
@@ -320,6 +323,9 @@ export class Columns {
       port: packed & 0xffff,
     };
   }
+  hasServer(row: RegistrationIndex): boolean {
+    return this.#words[row * rowWords + Field.server] !== 0;
+  }
   /** `address` as 4 or 16 bytes. */
   setServer(row: RegistrationIndex, transport: Transport, address: Uint8Array, port: number): void {
     const family = address.length === 16 ? 6 : 4;
@@ -468,7 +474,7 @@ export class Columns {
 
   /** HOT, with every change of a row. Two lanes, so that the multiplications overlap. */
   #checkOf(row: RegistrationIndex): number {
-    const words = this.#words;
+    const words = this.#ints;
     const at = row * rowWords;
     let a = row + 1;
     let b = layoutVersion;

@@ -227,6 +227,11 @@ export class Conduct implements AttemptUser {
   onDue(row: RegistrationIndex): void {
     const ledger = this.#ledger;
     const { columns } = ledger;
+    const actMs = ledger.monotonicOf(columns.actMs(row));
+    if (columns.actMs(row) !== 0 && actMs > this.#doing.nowMs) {
+      this.#doing.schedule(row, actMs);
+      return;
+    }
     columns.setActMs(row, 0);
     if (columns.is(row, Flag.wanted)) {
       // A day has passed since it was refused.

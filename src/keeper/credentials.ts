@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
 import type { RegistrationIndex } from "../base/ids.ts";
-import type { Directory, Secret } from "../base/records.ts";
 import { Algorithm, algorithmName, algorithmOf, type KnownAlgorithmId, hexChars } from "../sip/auth/algorithm.ts";
 import { type NonceRange } from "../sip/auth/authentication-info.ts";
 import { type Challenge, chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
-import { credentialsHeader, digestResponse, ha1Hex } from "../sip/auth/digest.ts";
+import { credentialsHeader, digestResponse } from "../sip/auth/digest.ts";
 import { DigestWriter, writeHex8 } from "../sip/auth/digest-writer.ts";
 import { ChallengeView, scanChallenge } from "../sip/auth/scan-challenge.ts";
 import { equalBytes, latin1 } from "../sip/message/chars.ts";
@@ -15,6 +14,8 @@ import { Flag, type Columns } from "./columns.ts";
 import type { Profile } from "./profile.ts";
 import type { RandomPool } from "./random-pool.ts";
 import type { Realms } from "./realms.ts";
+import { ha1Of, type Secrets } from "./secrets.ts";
+import { copy, put } from "./put.ts";
 import { ChainFlag, keptBytesMax, KeptFlag, type VolatileRows } from "./volatile-rows.ts";
 
 /** What became of a challenge. */
@@ -41,22 +42,13 @@ interface KeptAnswer {
   nonce: string;
 }
 
-export interface Proof {
-  readonly username: string;
-  readonly secret: Secret;
-}
-
 const encoder = new TextEncoder();
 const text = (value: string): Uint8Array => encoder.encode(value);
 const authorizationUser = text(`Authorization: Digest username="`);
 const proxyUser = text(`Proxy-Authorization: Digest username="`);
-const untilRealm = text(`", realm="`);
-const untilNonce = text(`", nonce="`);
-const untilUri = text(`", uri="`);
-const untilResponse = text(`", response="`);
-const afterResponse = text(`"`);
-const algorithms = ["", ", algorithm=MD5", ", algorithm=SHA-256", ", algorithm=SHA-512-256"].map(text);
-const untilCnonce = text(`, cnonce="`);
+const algorithmParts = ["", ", algorithm=MD5", ", algorithm=SHA-256", ", algorithm=SHA-512-256"];
+const afterResponse = algorithmParts.map((part) => text(`"${part}`));
+const untilCnonce = algorithmParts.map((part) => text(`"${part}, cnonce="`));
 const untilCount = text(`", qop=auth, nc=`);
 const untilOpaque = text(`, opaque="`);
 const endOpaque = text(`"`);
@@ -64,6 +56,7 @@ const endOpaque = text(`"`);
 const scanned = new ChallengeView();
 const best = new ChallengeView();
 const cnonceBytes = new Uint8Array(8);
+const ha1Bytes = new Uint8Array(32);
 
 /**
  * What proves the accounts of a shard: HA1 and nonce in memory, loaded from the directory when a challenge asks, never before. Answers
@@ -74,12 +67,10 @@ export class Credentials {
   readonly #volatile: VolatileRows;
   readonly #arena: Arena;
   readonly #realms: Realms;
-  readonly #directory: Directory;
+  readonly #secrets: Secrets;
   readonly #pool: RandomPool;
   readonly #digest = new DigestWriter();
   readonly #outside = new Map<RegistrationIndex, KeptAnswer[]>();
-  /** Secrets of accounts that are being removed: the directory has them no longer. */
-  readonly #held = new Map<RegistrationIndex, Proof>();
   readonly #realmTags = new Map<string, readonly [number, number]>();
 
   constructor(options: {
@@ -87,14 +78,14 @@ export class Credentials {
     readonly volatile: VolatileRows;
     readonly arena: Arena;
     readonly realms: Realms;
-    readonly directory: Directory;
+    readonly secrets: Secrets;
     readonly pool: RandomPool;
   }) {
     this.#columns = options.columns;
     this.#volatile = options.volatile;
     this.#arena = options.arena;
     this.#realms = options.realms;
-    this.#directory = options.directory;
+    this.#secrets = options.secrets;
     this.#pool = options.pool;
   }
 
@@ -124,13 +115,9 @@ export class Credentials {
     const realm = this.#realms.get(volatile.realm(row))!;
     let to = put(out, at, volatile.kept(row, KeptFlag.proxy) ? proxyUser : authorizationUser);
     to = this.#writeUsername(row, out, to);
-    to = put(out, to, untilRealm);
-    to = put(out, to, realm.bytes);
-    to = put(out, to, untilNonce);
+    to = put(out, to, realm.untilNonce);
     to = copy(out, to, volatile.bytes, nonceAt, nonceTo);
-    to = put(out, to, untilUri);
-    to = put(out, to, profile.uriBytes);
-    to = put(out, to, untilResponse);
+    to = put(out, to, profile.untilResponse);
     const digest = this.#digest;
     digest.ha1Raw(algorithm, volatile.bytes, volatile.ha1At(row));
     digest.nonce(volatile.bytes, nonceAt, nonceTo);
@@ -140,14 +127,13 @@ export class Credentials {
       digest.auth(volatile.nonceCount(row), cnonceBytes, 0, 8);
     }
     to = digest.write(profile.ha2(algorithm), 0, out, to);
-    to = put(out, to, afterResponse);
-    if (volatile.kept(row, KeptFlag.algorithmGiven)) to = put(out, to, algorithms[algorithm]!);
+    const algorithmPart = volatile.kept(row, KeptFlag.algorithmGiven) ? algorithm : 0;
     if (qop) {
-      to = put(out, to, untilCnonce);
+      to = put(out, to, untilCnonce[algorithmPart]!);
       to = copy(out, to, cnonceBytes, 0, 8);
       to = put(out, to, untilCount);
       to = writeHex8(volatile.nonceCount(row), out, to);
-    }
+    } else to = put(out, to, afterResponse[algorithmPart]!);
     if (volatile.kept(row, KeptFlag.opaque)) {
       to = put(out, to, untilOpaque);
       to = copy(out, to, volatile.bytes, nonceTo, nonceTo + volatile.opaqueLength(row));
@@ -176,11 +162,17 @@ export class Credentials {
       if (outcome !== ChallengeOutcome.answered) return outcome;
     }
     if (!sameRealm || !volatile.kept(row, KeptFlag.ha1) || volatile.keptAlgorithm(row) !== best.algorithm) {
-      const ha1 = this.#ha1(row, latin1(view.bytes, best.realmFrom, best.realmTo), best.algorithm as KnownAlgorithmId);
+      const algorithm = best.algorithm as KnownAlgorithmId;
+      const { realmFrom, realmTo } = best;
       // Perhaps there is a hash for another of the challenges.
-      if (ha1 === undefined) return this.#challengedOutside(row, view);
-      if (!this.#keepRealm(row, latin1(view.bytes, best.realmFrom, best.realmTo))) return ChallengeOutcome.unanswerable;
-      this.#keepHa1(row, best.algorithm as KnownAlgorithmId, ha1);
+      if (!this.#secrets.writeHa1(row, algorithm, view.bytes, realmFrom, realmTo, ha1Bytes, 0)) {
+        return this.#challengedOutside(row, view);
+      }
+      if (!sameRealm && !this.#keepRealm(row, latin1(view.bytes, realmFrom, realmTo))) {
+        return ChallengeOutcome.unanswerable;
+      }
+      copy(volatile.bytes, volatile.ha1At(row), ha1Bytes, 0, ha1Bytes.length);
+      volatile.setKeptFlag(row, KeptFlag.ha1, true);
     }
     const nonceLength = best.nonceTo - best.nonceFrom;
     const opaqueLength = best.opaqueTo - best.opaqueFrom;
@@ -192,6 +184,7 @@ export class Credentials {
     volatile.setKeptFlag(row, KeptFlag.proxy, this.#bestIsProxy);
     volatile.setKeptFlag(row, KeptFlag.qopAuth, best.hasQop);
     volatile.setKeptFlag(row, KeptFlag.algorithmGiven, best.hasAlgorithm);
+    volatile.setKeptFlag(row, KeptFlag.pinned, false);
     volatile.setNonceCount(row, 0);
     volatile.setCnonce(row, this.#pool.word());
     volatile.setChain(row, ChainFlag.fresh, true);
@@ -209,10 +202,12 @@ export class Credentials {
       this.#raiseFloor(row, Math.min(...answers.map((answer) => algorithmOf(answer.challenge.algorithm))));
       return this.#pinRealm(row, own.challenge.realm);
     }
-    this.#raiseFloor(row, volatile.keptAlgorithm(row));
     if (!volatile.chain(row, ChainFlag.fresh)) {
       volatile.setKeptFlag(row, KeptFlag.staleOnce, false);
     }
+    if (volatile.kept(row, KeptFlag.pinned)) return false;
+    volatile.setKeptFlag(row, KeptFlag.pinned, true);
+    this.#raiseFloor(row, volatile.keptAlgorithm(row));
     return this.#pinRealm(row, this.#realms.get(volatile.realm(row))!.text);
   }
 
@@ -251,13 +246,8 @@ export class Credentials {
   forget(row: RegistrationIndex): void {
     this.#realms.release(this.#volatile.realm(row));
     this.#outside.delete(row);
-    this.#held.delete(row);
+    this.#secrets.release(row);
     this.#volatile.wipeSecrets(row);
-  }
-
-  /** Takes what proves the account into memory: the directory is about to lose it. */
-  hold(row: RegistrationIndex, proof: Proof): void {
-    this.#held.set(row, proof);
   }
 
   /** Moves what is held of a row to another one, for a farewell. */
@@ -265,9 +255,7 @@ export class Credentials {
     const outside = this.#outside.get(from);
     if (outside !== undefined) this.#outside.set(to, outside);
     this.#outside.delete(from);
-    const held = this.#held.get(from);
-    if (held !== undefined) this.#held.set(to, held);
-    this.#held.delete(from);
+    this.#secrets.move(from, to);
   }
 
   /** Whether the secret in the directory still is the one whose HA1 is kept; undefined when none is kept. */
@@ -276,11 +264,10 @@ export class Credentials {
     const realm = this.#realms.get(volatile.realm(row));
     if (realm === undefined || !volatile.kept(row, KeptFlag.ha1)) return undefined;
     const algorithm = volatile.keptAlgorithm(row) as KnownAlgorithmId;
-    const ha1 = this.#ha1(row, realm.text, algorithm);
-    if (ha1 === undefined) return false;
+    const { bytes } = realm;
+    if (!this.#secrets.writeHa1(row, algorithm, bytes, 0, bytes.length, ha1Bytes, 0)) return false;
     const at = volatile.ha1At(row);
-    const kept = Buffer.from(volatile.bytes.buffer, at, hexChars(algorithm) / 2).toString("hex");
-    return kept === ha1;
+    return equalBytes(volatile.bytes, at, at + hexChars(algorithm) / 2, ha1Bytes, 0, hexChars(algorithm) / 2);
   }
 
   /**
@@ -294,7 +281,7 @@ export class Credentials {
     });
     const challenge = chosen.find((one) => this.#ha1For(row, one) !== undefined);
     if (challenge === undefined) return undefined;
-    const proof = this.#proof(row);
+    const proof = this.#secrets.proof(row);
     const ha1 = this.#ha1For(row, challenge);
     if (proof === undefined || ha1 === undefined) return undefined;
     const cnonce = this.#cnonceText();
@@ -366,14 +353,6 @@ export class Credentials {
     this.#realms.release(this.#volatile.realm(row));
     this.#volatile.setRealm(row, id);
     return true;
-  }
-
-  #keepHa1(row: RegistrationIndex, algorithm: KnownAlgorithmId, hex: string): void {
-    const at = this.#volatile.ha1At(row);
-    for (let n = 0; n < hexChars(algorithm) / 2; n++) {
-      this.#volatile.bytes[at + n] = Number.parseInt(hex.slice(n * 2, n * 2 + 2), 16);
-    }
-    this.#volatile.setKeptFlag(row, KeptFlag.ha1, true);
   }
 
   #writeUsername(row: RegistrationIndex, out: Uint8Array, at: number): number {
@@ -463,7 +442,7 @@ export class Credentials {
   }
 
   #writeOutside(row: RegistrationIndex, profile: Profile, out: Uint8Array, at: number): number {
-    const proof = this.#proof(row);
+    const proof = this.#secrets.proof(row);
     let to = at;
     for (const { challenge, ha1, cnonce, nonce, nonceCount } of this.#outside.get(row) ?? []) {
       const value = digestResponse({
@@ -482,26 +461,11 @@ export class Credentials {
     return to;
   }
 
-  // ---- secrets
-
-  #proof(row: RegistrationIndex): Proof | undefined {
-    const held = this.#held.get(row);
-    if (held !== undefined) return held;
-    const accountId = this.#columns.accountId(row);
-    const record = this.#directory.account(accountId);
-    const secret = this.#directory.secret(accountId);
-    if (record === undefined || secret === undefined) return undefined;
-    return { username: record.authUsername ?? record.username, secret };
-  }
-
   #ha1For(row: RegistrationIndex, challenge: Challenge): string | undefined {
     const algorithm = algorithmOf(challenge.algorithm);
-    return algorithm === Algorithm.unknown ? undefined : this.#ha1(row, challenge.realm, algorithm);
-  }
-
-  #ha1(row: RegistrationIndex, realm: string, algorithm: KnownAlgorithmId): string | undefined {
-    const proof = this.#proof(row);
-    return proof === undefined ? undefined : ha1Of(proof, realm, algorithm);
+    const proof = this.#secrets.proof(row);
+    if (algorithm === Algorithm.unknown || proof === undefined) return undefined;
+    return ha1Of(proof, challenge.realm, algorithm);
   }
 
   // ---- what was learned
@@ -545,14 +509,6 @@ export class Credentials {
   }
 }
 
-/** HA1 in hex for this realm and algorithm; undefined when the account has only hashes, and none for it. */
-export function ha1Of(proof: Proof, realm: string, algorithm: KnownAlgorithmId): string | undefined {
-  if (proof.secret.kind === "password")
-    return ha1Hex(algorithmName(algorithm), proof.username, realm, proof.secret.password);
-  const entry = proof.secret.entries.find((one) => one.realm === realm && algorithmOf(one.algorithm) === algorithm);
-  return entry?.hash.toLowerCase();
-}
-
 function isSameRealm(a: Challenge, b: Challenge): boolean {
   return a.realm === b.realm && a.proxy === b.proxy;
 }
@@ -571,15 +527,4 @@ function copyChallenge(from: ChallengeView, to: ChallengeView): void {
   to.hasQop = from.hasQop;
   to.qopAuth = from.qopAuth;
   to.stale = from.stale;
-}
-
-function put(out: Uint8Array, at: number, part: Uint8Array): number {
-  for (let n = 0; n < part.length; n++) out[at + n] = part[n]!;
-  return at + part.length;
-}
-
-function copy(out: Uint8Array, at: number, from: Uint8Array, start: number, end: number): number {
-  let to = at;
-  for (let n = start; n < end; n++) out[to++] = from[n]!;
-  return to;
 }

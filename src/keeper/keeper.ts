@@ -228,7 +228,7 @@ export class Keeper {
     const record = this.#directory.account(accountId);
     const secret = this.#directory.secret(accountId);
     if (record !== undefined && secret !== undefined) {
-      this.#ledger.credentials.hold(row, { username: record.authUsername ?? record.username, secret });
+      this.#ledger.secrets.hold(row, { username: record.authUsername ?? record.username, secret });
     }
     this.#events.onRemoved(requestId);
     this.#remove(row);

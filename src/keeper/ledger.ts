@@ -15,6 +15,7 @@ import type { RandomPool } from "./random-pool.ts";
 import { Realms } from "./realms.ts";
 import type { Registrar, Registrars } from "./registrar.ts";
 import { RowIndex } from "./row-index.ts";
+import { Secrets } from "./secrets.ts";
 import { TxState, type VolatileRows } from "./volatile-rows.ts";
 
 /** A wall clock further off than this from where we think it stands was set, not slewed. */
@@ -52,8 +53,8 @@ export class Ledger {
   readonly profiles: Profiles;
   readonly registrars: Registrars;
   readonly peers: PeerTable;
+  readonly secrets: Secrets;
   readonly credentials: Credentials;
-  readonly directory: Directory;
   readonly network: Network;
   readonly clock: Clock;
   readonly pool: RandomPool;
@@ -86,7 +87,6 @@ export class Ledger {
     this.columns = options.columns;
     this.volatile = options.volatile;
     this.registrars = options.registrars;
-    this.directory = options.directory;
     this.network = options.network;
     this.clock = options.clock;
     this.pool = options.pool;
@@ -95,8 +95,9 @@ export class Ledger {
     this.#events = options.events;
     this.peers = new PeerTable(options.network);
     this.profiles = new Profiles((key: ProfileKey) => this.registrars.acquire(key.target, key.secure));
-    const { columns, volatile, arena, realms, directory, pool } = this;
-    this.credentials = new Credentials({ columns, volatile, arena, realms, directory, pool });
+    const { columns, volatile, arena, realms, pool } = this;
+    this.secrets = new Secrets(columns, options.directory);
+    this.credentials = new Credentials({ columns, volatile, arena, realms, secrets: this.secrets, pool });
     this.#byUser = new RowIndex((row) => this.#userHash(row));
     this.#startMs = options.clock.nowMs();
     this.#wallOffsetMs = options.clock.wallMs() - this.#startMs;

@@ -1,4 +1,7 @@
 import type { RegistrationIndex } from "../base/ids.ts";
+import { equalsIgnoreCase, isLws } from "../sip/message/chars.ts";
+import { Header } from "../sip/message/header.ts";
+import type { SipView } from "../sip/message/view.ts";
 import type { Columns } from "./columns.ts";
 import { readBase32, rowDigits, wordDigits, writeBase32 } from "./base32.ts";
 
@@ -22,6 +25,9 @@ const generationDigits = 2;
 export const branchChars = branchPrefix.length + rowDigits + generationDigits + 2 * wordDigits;
 const prefixBytes = new TextEncoder().encode(branchPrefix);
 
+const comma = 0x2c;
+const semicolon = 0x3b;
+const equals = 0x3d;
 const probe = new Uint8Array(tokenChars);
 
 function mix(a: number, b: number): number {
@@ -94,9 +100,30 @@ export function writeBranch(
   return writeBase32(out, to, second, wordDigits);
 }
 
-/** HOT. The row that bytes[from, to), a branch, names; -1 when it is none of ours. Not yet proof of anything. */
-export function branchRow(bytes: Uint8Array, from: number, to: number): number {
-  if (to - from !== branchChars) return -1;
+/**
+ * HOT. Where the branch of a response's top Via begins; -1 when it is none of a row's: another prefix, another length, or other values
+ * in the same line (RFC 3261 §8.1.3.3: a response to us has our Via alone).
+ */
+export function branchAt(view: SipView): number {
+  const i = view.find(Header.via);
+  if (i < 0) return -1;
+  const { bytes } = view;
+  const to = view.valueTo(i);
+  let found = -1;
+  for (let at = view.valueFrom(i); at < to; at++) {
+    const byte = bytes[at]!;
+    if (byte === comma) return -1;
+    // Seven letters and an equals sign before the prefix.
+    if (byte !== 0x7a || found >= 0 || bytes[at - 1] !== equals || (bytes[at - 2]! | 0x20) !== 0x68) continue;
+    if (at + branchChars > to || !equalsIgnoreCase(bytes, at - 7, at - 1, "branch")) continue;
+    const end = at + branchChars;
+    if (end === to || bytes[end] === semicolon || isLws(bytes[end]!)) found = at;
+  }
+  return found;
+}
+
+/** HOT. The row that the branch at bytes[from, …) names; -1 when it is none of ours. Not yet proof of anything. */
+export function branchRow(bytes: Uint8Array, from: number): number {
   for (let n = 0; n < prefixBytes.length; n++) if (bytes[from + n] !== prefixBytes[n]) return -1;
   return readBase32(bytes, from + prefixBytes.length, rowDigits);
 }

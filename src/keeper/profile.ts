@@ -70,13 +70,14 @@ export class Profile {
   /** Where it was redirected from; undefined for a profile of its own. */
   readonly base: Profile | undefined;
   readonly requestUri: string;
-  /** Bytes of `requestUri`. */
-  readonly uriBytes: Uint8Array;
+  /** `", uri="…", response="`: what stands between nonce and response of an answer. */
+  readonly untilResponse: Uint8Array;
   /** Seconds that are asked for: the accounts' wish, or what a 423 raised it to. */
   expiresSec: number;
   /** Accounts of this profile, and profiles redirected from it. */
   uses = 0;
-  readonly #ha2: (Uint8Array | undefined)[] = [];
+  /** By algorithm. */
+  readonly #ha2: (Uint8Array | undefined)[] = [undefined, undefined, undefined, undefined];
   readonly #templates: RegisterTemplate[] = [];
 
   constructor(id: number, key: ProfileKey, registrar: Registrar, base: Profile | undefined) {
@@ -86,7 +87,7 @@ export class Profile {
     this.base = base;
     this.expiresSec = key.expiresSec;
     this.requestUri = key.redirectedUri ?? `sip:${domainText(key.domain)}`;
-    this.uriBytes = new TextEncoder().encode(this.requestUri);
+    this.untilResponse = new TextEncoder().encode(`", uri="${this.requestUri}", response="`);
   }
 
   /** The registrar accepts nothing shorter. */

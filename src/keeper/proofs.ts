@@ -8,10 +8,10 @@ import { readCSeq, readCSeqMethod } from "../sip/message/read-cseq.ts";
 import { topBranch } from "../sip/message/read-via.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { escapeUser } from "../sip/uri.ts";
-import { ha1Of } from "./credentials.ts";
 import { branchPrefix } from "./names.ts";
 import { domainText, type Profile } from "./profile.ts";
 import type { RandomPool } from "./random-pool.ts";
+import { ha1Of } from "./secrets.ts";
 
 /** Behind the prefix, where a row's branch has a base32 digit. */
 export const proofBranchPrefix = `${branchPrefix}0`;

@@ -5,6 +5,8 @@ export interface Realm {
   /** As between its quotes, latin1. */
   readonly text: string;
   readonly bytes: Uint8Array;
+  /** `", realm="…", nonce="`: what stands between username and nonce of an answer. */
+  readonly untilNonce: Uint8Array;
   uses: number;
 }
 
@@ -33,7 +35,7 @@ export class Realms {
     if (id === undefined) {
       if (this.#byText.size >= realmsMax - 1) return 0;
       id = this.#free.pop() ?? this.#byId.length;
-      this.#byId[id] = { text, bytes: Buffer.from(text, "latin1"), uses: 0 };
+      this.#byId[id] = { text, bytes: latin1(text), untilNonce: latin1(`", realm="${text}", nonce="`), uses: 0 };
       this.#byText.set(text, id);
     }
     this.#byId[id]!.uses++;
@@ -47,4 +49,9 @@ export class Realms {
     this.#byId[id] = undefined;
     this.#free.push(id);
   }
+}
+
+function latin1(text: string): Uint8Array {
+  // A plain Uint8Array: hot loops see one kind of array only.
+  return new Uint8Array(Buffer.from(text, "latin1"));
 }

@@ -5,13 +5,12 @@ import { Flag, type Columns } from "./columns.ts";
 import type { Credentials } from "./credentials.ts";
 import { writeBranch, writeCallId, writeLineToken, writeTag } from "./names.ts";
 import type { Profile } from "./profile.ts";
+import { copy, put } from "./put.ts";
 import { ChainFlag, Purpose, type VolatileRows } from "./volatile-rows.ts";
 
 /** Room for the largest REGISTER: four credentials with the longest nonces, and a list of bindings to remove. */
 const requestBytesMax = 24_576;
 const hexDigits = new TextEncoder().encode("0123456789abcdef");
-/** Parts shorter than this are copied byte by byte, which is quicker than a call. */
-const loopBytesMax = 24;
 const urnUuid = new TextEncoder().encode("urn:uuid:");
 
 /**
@@ -110,28 +109,21 @@ export class RegisterWriter {
     if (own !== undefined) return put(out, at, own);
     let to = put(out, at, urnUuid);
     const columns = this.#columns;
-    for (let n = 0; n < 16; n++) {
-      if (n === 4 || n === 6 || n === 8 || n === 10) out[to++] = 0x2d;
-      // Words are little-endian: byte n of the id is byte n & 3 of word n >> 2.
-      const byte = (columns.idWord(row, n >> 2) >>> ((n & 3) * 8)) & 0xff;
-      out[to++] = hexDigits[byte >>> 4]!;
-      out[to++] = hexDigits[byte & 15]!;
+    for (let n = 0; n < 4; n++) {
+      // Words are little-endian: the first byte of the id is the lowest of its first word.
+      let word = columns.idWord(row, n);
+      for (let byte = 0; byte < 4; byte++) {
+        out[to] = hexDigits[(word >>> 4) & 15]!;
+        out[to + 1] = hexDigits[word & 15]!;
+        word >>>= 8;
+        to += 2;
+        // 8-4-4-4-12: a dash after bytes 4, 6, 8 and 10.
+        const written = n * 4 + byte + 1;
+        if (written === 4 || written === 6 || written === 8 || written === 10) out[to++] = 0x2d;
+      }
     }
     return to;
   }
-}
-
-function put(out: Uint8Array, at: number, part: Uint8Array): number {
-  const { length } = part;
-  if (length > loopBytesMax) out.set(part, at);
-  else for (let n = 0; n < length; n++) out[at + n] = part[n]!;
-  return at + length;
-}
-
-function copy(out: Uint8Array, at: number, from: Uint8Array, start: number, end: number): number {
-  let to = at;
-  for (let n = start; n < end; n++) out[to++] = from[n]!;
-  return to;
 }
 
 function writeDigits(out: Uint8Array, at: number, value: number): number {

@@ -106,6 +106,8 @@ export const KeptFlag = {
   staleTwice: 1 << 21,
   opaque: 1 << 22,
   algorithmGiven: 1 << 23,
+  /** The realm of the kept credentials is the pinned one. */
+  pinned: 1 << 24,
 } as const;
 
 export class VolatileRows {
