@@ -1,9 +1,10 @@
-import type { TunnelId } from "../base/ids.ts";
+import type { AccountId, TunnelId } from "../base/ids.ts";
 import type { ConnectionId, Source } from "../net/network.ts";
 import { latin1 } from "../sip/message/chars.ts";
 import { Header } from "../sip/message/header.ts";
 import { Method } from "../sip/message/method.ts";
 import { tagOf } from "../sip/message/read-address.ts";
+import { readCSeqMethod } from "../sip/message/read-cseq.ts";
 import { topBranch } from "../sip/message/read-via.ts";
 import { scan, ScanResult } from "../sip/message/scan.ts";
 import { validateRequest, validateResponse } from "../sip/message/validate.ts";
@@ -15,7 +16,9 @@ import type { DeviceLink } from "./device-link.ts";
 import type { Dialog } from "./dialog.ts";
 import type { Accept, Receive } from "./from-network.ts";
 import { allowLine } from "./own-answers.ts";
+import { acknowledgeUnwanted, endUnwanted } from "./own-requests.ts";
 import type { Parts } from "./parts.ts";
+import { forgottenReason } from "./reason.ts";
 import { identifiersOf } from "./relay.ts";
 
 /** Frames come by no network: there is nothing to put into `received`. */
@@ -78,7 +81,10 @@ export class FromTunnel {
     if (view.status < 200 || view.status >= 300 || readCSeqMethod(view) !== Method.invite) return;
     const { callId, deviceTag, remoteTag } = identifiersOf(view, "to");
     if (deviceTag === undefined || core.dialogs.find(callId, deviceTag, remoteTag ?? "") !== undefined) return;
-    refuseStray(core, link, view);
+    // Nobody knows any more whose call it was: only a ladder would want to.
+    const belonging = { record: undefined, accountId: "" as AccountId, deviceId: link.deviceId };
+    acknowledgeUnwanted(core, link, belonging, view);
+    endUnwanted(core, link, belonging, view, forgottenReason);
   }
 
   /** An ACK of the frame in hand that no transaction absorbed: end to end, to a 2xx. */

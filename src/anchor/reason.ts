@@ -10,6 +10,8 @@ export const declinedReason = 'SIP;cause=603;text="Declined on another device"';
 export const missedReason = 'SIP;cause=408;text="Nobody answered in time"';
 /** ... when the phone is no longer the account's. */
 export const removedReason = 'SIP;cause=480;text="Subscription removed"';
+/** ... when it answers a call that is long gone. */
+export const forgottenReason = 'SIP;cause=481;text="Call is gone"';
 /** What the far end is told when the phone is lost for good. */
 export const lostReason = 'SIP;cause=480;text="Phone lost"';
 

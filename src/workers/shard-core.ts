@@ -150,6 +150,7 @@ export class ShardCore implements NetworkReceiver {
       case "accountChanged":
         return keeper.accountChanged(command.accountId, command.wanted);
       case "accountRemove":
+        anchor.accountRemoved(command.accountId);
         return keeper.accountRemove(command.requestId, command.accountId);
       case "presence":
         return keeper.presence(command);

@@ -101,6 +101,45 @@ describe("who is asked", () => {
     bench.noWake();
   });
 
+  test("a tunnel that closes before any 1xx: the push goes at once, not after the second", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.opens();
+    server.invites(alice);
+    mobile.gets("INVITE");
+    bench.pass(100);
+    bench.noWake();
+    mobile.closes();
+    bench.pass(10);
+    bench.wakes("mobile");
+    bench.pass(2_000);
+    bench.noWake();
+  });
+
+  test("a tunnel that takes over in that moment gets its own second", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.opens();
+    server.invites(alice);
+    mobile.gets("INVITE");
+    bench.pass(900);
+    mobile.closes();
+    mobile.opens();
+    mobile.gets("INVITE");
+    bench.pass(900);
+    bench.noWake();
+    bench.pass(200);
+    bench.wakes("mobile");
+  });
+
+  test("a tunnel that closes after a 1xx, or a final answer, wakes nobody", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.opens();
+    server.invites(alice);
+    mobile.answers(mobile.gets("INVITE"), 180);
+    mobile.closes();
+    bench.pass(3_000);
+    bench.noWake();
+  });
+
   test("one wake event for all sleeping devices, the open one is not in it", () => {
     const { bench, server, alice, mobile } = scene({ mobile: {}, tablet: {}, desk: {} });
     mobile.opens();

@@ -187,6 +187,7 @@ describe("our own subscription", () => {
         all.alice.subscriptions = [];
         all.bench.anchor.subscriptionRemoved(all.alice.accountId, all.mobile.deviceId);
       },
+      (all: ReturnType<typeof subscribed>) => all.bench.anchor.accountRemoved(all.alice.accountId),
     ]) {
       const all = subscribed();
       end(all);

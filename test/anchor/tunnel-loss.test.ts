@@ -24,6 +24,95 @@ function talking() {
   return { ...all, invite, offered, answer, answered };
 }
 
+describe("an answer and a tunnel that breaks, RFC 3261 §13.3.1.4", () => {
+  test("over UDP the 2xx is repeated in the phone's place until its ACK", () => {
+    const { bench, server, alice, mobile } = scene();
+    const invite = server.invites(alice);
+    server.gets(100);
+    mobile.answers(mobile.gets("INVITE"), 200);
+    const first = server.gets(200);
+    mobile.closes();
+    bench.pass(10_000);
+    const again = server.gets(200);
+    expect(again.text).toBe(first.text);
+    while (server.inbox.length > 0) server.gets(200);
+    server.inDialog("ACK", invite, again);
+    bench.pass(30_000);
+    server.nothing();
+    mobile.opens();
+    mobile.gets("ACK");
+  });
+
+  test("ours stay behind those of a phone that is there", () => {
+    const { bench, server, alice, mobile } = scene();
+    server.invites(alice);
+    server.gets(100);
+    const offered = mobile.gets("INVITE");
+    for (const ms of [500, 1_000, 2_000, 4_000, 4_000]) {
+      mobile.answers(offered, 200);
+      server.gets(200);
+      bench.pass(ms);
+      server.nothing();
+    }
+  });
+
+  test("they end with the INVITE's transaction, and never start on a stream", () => {
+    const { bench, server, alice, mobile } = scene();
+    server.invites(alice);
+    server.gets(100);
+    mobile.answers(mobile.gets("INVITE"), 200);
+    bench.pass(40_000);
+    server.inbox.length = 0;
+    bench.pass(60_000);
+    server.nothing();
+
+    const stream = bench.addServer({ transport: "tcp", address: "192.0.2.77" });
+    const carol = bench.addAccount("carol", stream, { desk: {} });
+    const desk = bench.phone("desk");
+    desk.opens();
+    stream.invites(carol);
+    stream.gets(100);
+    desk.answers(desk.gets("INVITE"), 200);
+    stream.gets(200);
+    bench.pass(20_000);
+    stream.nothing();
+  });
+
+  test("a 2xx to a call that nobody remembers is acknowledged and ended", () => {
+    const { bench, server, alice, mobile } = scene();
+    const invite = server.invites(alice);
+    server.gets(100);
+    const offered = mobile.gets("INVITE");
+    mobile.answers(offered, 180);
+    server.gets(180);
+    server.cancels(invite);
+    mobile.gets("CANCEL");
+    bench.pass(40_000);
+    mobile.inbox.length = 0;
+    const answer = mobile.answers(offered, 200);
+    const ack = mobile.gets("ACK");
+    expect(ack.get("CSeq")).toBe(`${offered.cseq} ACK`);
+    expect(ack.get("To")).toBe(answer.get("To"));
+    const bye = mobile.gets("BYE");
+    expect(bye.uri).toBe(answer.contactUri);
+    expect(bye.get("Reason")).toContain("cause=481");
+    mobile.answers(bye, 200);
+    mobile.nothing();
+    // 1xx and refusals wait for nobody.
+    mobile.answers(offered, 180);
+    mobile.answers(offered, 486);
+    mobile.nothing();
+  });
+
+  test("a late repetition of the 2xx of a running call does not end it", () => {
+    const { bench, mobile, answer } = talking();
+    bench.pass(33_000);
+    mobile.sends(answer.text);
+    mobile.nothing();
+    expect(bench.anchor.running).toBe(1);
+  });
+});
+
 describe("the phone changes networks", () => {
   test("rule 6: an INVITE without a final answer comes again on each tunnel, same branch", () => {
     const { server, alice, mobile } = scene();

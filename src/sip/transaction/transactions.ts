@@ -93,6 +93,14 @@ export class Transactions {
     if (tx instanceof ServerRecord) this.#servers.respond(tx, bytes.slice(), status);
   }
 
+  /**
+   * Sends the last response again: for the user's own repetitions of a 2xx to INVITE (RFC 3261 §13.3.1.4). Nothing once the
+   * transaction has ended.
+   */
+  repeat(tx: ServerTransaction): void {
+    if (tx instanceof ServerRecord && !tx.isTerminated) tx.resend();
+  }
+
   /** Forgets a request as if it had never come: no answer, now or later. Of one that we sent, no further news. */
   forget(tx: ServerTransaction | ClientTransaction): void {
     if (tx instanceof ServerRecord) this.#servers.forget(tx);
