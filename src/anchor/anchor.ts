@@ -25,7 +25,7 @@ export interface AnchorSizes {
 }
 
 /**
- * The call side of a shard: a transparent relay between the accounts' servers and their phones (design §2). The phone sees the
+ * The call side of a shard: a transparent relay between the accounts' servers and their phones (docs/relay.md). The phone sees the
  * real far end; the far end sees one plain UA. Pure: what it wants goes out through Network and Uplink, time comes with `tick`.
  *
  * The doors (`FromNetwork`, `FromTunnel`) decide whose a message is, the parts behind them do the work; this class joins them

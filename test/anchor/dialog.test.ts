@@ -29,7 +29,7 @@ function rest(message: SipText, ...changed: string[]): string[] {
   return [...message.linesWithout("Via", ...changed), message.body];
 }
 
-describe("what passes byte for byte, design §2", () => {
+describe("what passes byte for byte, docs/relay.md", () => {
   test("INVITE to the phone: all but Via, Max-Forwards and Request-URI", () => {
     const { invite, offered } = talking("udp", [
       'X-Odd:   spaced "q, r"; a=1 ',
@@ -256,7 +256,7 @@ describe("in a call, both ways", () => {
   });
 });
 
-describe("the rules of design §2", () => {
+describe("the rules of docs/relay.md", () => {
   test("rule 1: in a dialog the From need not be an account: Call-ID and tags decide", () => {
     const { server, mobile, invite, answer } = talking("udp", ["To: <sip:anyone@elsewhere.example;line=xyz>"]);
     mobile.inAnswered("BYE", invite, answer);

@@ -10,7 +10,7 @@ function scene(devices: Readonly<Record<string, DeviceWish>> = { mobile: {} }, s
   return { bench, server, alice, mobile: bench.phone("mobile"), tablet: bench.phone("tablet") };
 }
 
-describe("a call to a sleeping phone, design §1", () => {
+describe("a call to a sleeping phone, RFC 3261 §13", () => {
   test("parks, wakes, hands over, answers, talks, ends", () => {
     const { bench, server, alice, mobile } = scene();
     const invite = server.invites(alice);
