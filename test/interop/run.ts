@@ -1,6 +1,6 @@
 /**
  * `bun run interop [name …]`: builds the program, then runs every test/interop/*.interop.ts (or those whose names contain a given word)
- * against Debian's Kamailio, SIPp and baresip. Prints bun's own summary; exit 1 on any failure, a missing server among them.
+ * against Debian's Kamailio, SIPp and baresip. WAKELINE_BINARY names a program that was built already. Prints bun's own summary; exit 1 on any failure, a missing server among them.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -21,9 +21,9 @@ process.exit(missing.length > 0 ? 1 : await run());
 async function run(): Promise<number> {
   const folder = tempFolder("interop");
   try {
-    const binary = join(folder.path, "wakeline");
-    const build = Bun.spawn(["bun", "build.ts", "--outfile", binary], { cwd: root, stdout: "ignore", stderr: "inherit" });
-    if ((await build.exited) !== 0) {
+    const given = process.env.WAKELINE_BINARY;
+    const binary = given ?? join(folder.path, "wakeline");
+    if (given === undefined && !(await isBuilt(binary))) {
       console.error("the program does not build");
       return 1;
     }
@@ -45,4 +45,9 @@ async function run(): Promise<number> {
   } finally {
     folder.remove();
   }
+}
+
+async function isBuilt(outfile: string): Promise<boolean> {
+  const build = Bun.spawn(["bun", "build.ts", "--outfile", outfile], { cwd: root, stdout: "ignore", stderr: "inherit" });
+  return (await build.exited) === 0;
 }
