@@ -98,17 +98,11 @@ export class Anchor {
    * may have closed an idle one at that moment. The second time it has failed.
    */
   onPeerDown(peer: PeerId, _reason: string): void {
-    const { flows, transactions } = this.#parts.core;
-    const hop = flows.hop(peer);
-    const pending = [...hop.pending];
-    if (!hop.reliable || pending.some((tx) => errandOf(tx).retried)) {
-      transactions.hopFailed(hop);
-      return;
-    }
-    for (const tx of pending) {
-      errandOf(tx).retried = true;
-      transactions.rebind(tx, hop);
-    }
+    const { core } = this.#parts;
+    const hop = core.flows.hop(peer);
+    const isLost = !hop.reliable || (hop.refuge !== undefined && !core.flows.isLargeStill(hop));
+    if (isLost || [...hop.pending].some((tx) => errandOf(tx).retried)) core.hopFailed(hop);
+    else core.retry(hop);
   }
 
   // ---- the tunnels
@@ -203,10 +197,10 @@ export class Anchor {
   }
 
   tick(nowMs: number): void {
-    const { flows, transactions, alarms } = this.#parts.core;
-    for (const hop of flows.takeFailed()) transactions.hopFailed(hop);
-    transactions.tick(nowMs);
-    alarms.advance(nowMs);
+    const { core } = this.#parts;
+    for (const hop of core.flows.takeFailed()) core.hopFailed(hop);
+    core.transactions.tick(nowMs);
+    core.alarms.advance(nowMs);
   }
 
   #receiveResponse(view: SipView, source: Source | undefined): boolean {

@@ -11,7 +11,7 @@ import { AnswerRepeats } from "./answer-repeats.ts";
 import { CallBook, type CallRecord } from "./call-book.ts";
 import { DeviceLink, DeviceLinks } from "./device-link.ts";
 import { DialogTable } from "./dialog.ts";
-import { Flows, type Flow, type TrackedHop } from "./flow.ts";
+import { Flows, PeerHop, viaBy, type Flow, type TrackedHop } from "./flow.ts";
 import { Recorder, type Party } from "./ladder.ts";
 import type { AnchorOptions, AnchorSettings } from "./options.ts";
 
@@ -29,7 +29,7 @@ export interface Cancellable {
 
 /** What a client transaction carries as `data`. */
 export interface Errand {
-  readonly hop: TrackedHop;
+  hop: TrackedHop;
   readonly responder: Responder;
   /** Sent once more after its connection broke. */
   retried: boolean;
@@ -106,11 +106,41 @@ export class Core {
     branch: string,
     responder: Responder,
   ): ClientTransaction {
-    const errand: Errand = { hop, responder, retried: false };
-    const tx = this.transactions.request(hop, bytes, method, branch, errand);
-    hop.pending.add(tx);
+    const by = this.flows.hopFor(hop, bytes.length);
+    const errand: Errand = { hop: by, responder, retried: false };
+    const tx = this.transactions.request(by, by === hop ? bytes : viaBy(bytes, "TCP"), method, branch, errand);
+    by.pending.add(tx);
     if (hop instanceof DeviceLink && !hop.isOpen) hop.noteUnsent(tx);
     return tx;
+  }
+
+  /** Sends an ACK: it has no transaction. */
+  acknowledge(hop: TrackedHop, bytes: Uint8Array): void {
+    const by = this.flows.hopFor(hop, bytes.length);
+    by.send(by === hop ? bytes : viaBy(bytes, "TCP"));
+  }
+
+  /** A hop can send no more. What was too large for UDP goes by UDP all the same when TCP is refused (RFC 3261 §18.1.1). */
+  hopFailed(hop: TrackedHop): void {
+    const refuge = hop instanceof PeerHop ? hop.refuge : undefined;
+    if (refuge !== undefined) for (const tx of hop.pending) this.#move(tx, refuge);
+    this.transactions.hopFailed(hop);
+  }
+
+  /** Sends what waits for an answer on a hop once more, on the hop's new connection. */
+  retry(hop: PeerHop): void {
+    for (const tx of hop.pending) {
+      errandOf(tx).retried = true;
+      this.transactions.rebind(tx, hop);
+    }
+  }
+
+  #move(tx: ClientTransaction, hop: TrackedHop): void {
+    const errand = errandOf(tx);
+    errand.hop.pending.delete(tx);
+    errand.hop = hop;
+    hop.pending.add(tx);
+    this.transactions.rebind(tx, hop);
   }
 
   /** The transaction has its final answer, or none will come. */

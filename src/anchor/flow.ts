@@ -6,11 +6,16 @@ export interface TrackedHop extends Hop {
   readonly pending: Set<ClientTransaction>;
 }
 
+/** RFC 3261 §18.1.1: a request larger than this goes by a transport with congestion control, where there is one. */
+const datagramBytesMax = 1300;
+
 /** A server, by its own address: requests and, when its connection is gone, responses. */
 export class PeerHop implements TrackedHop {
   readonly peer: PeerId;
   readonly reliable: boolean;
   readonly pending = new Set<ClientTransaction>();
+  /** Of the TCP side of a UDP server: where its requests go when TCP is refused. */
+  refuge: DatagramHop | undefined;
   readonly #network: Network;
   readonly #onFailed: (hop: PeerHop) => void;
 
@@ -23,6 +28,21 @@ export class PeerHop implements TrackedHop {
 
   send(bytes: Uint8Array): void {
     if (this.#network.send(this.peer, bytes) === "failed") this.#onFailed(this);
+  }
+}
+
+/** A UDP server for requests that were written for its TCP side: their Via says UDP again (RFC 3261 §18.1.1). */
+export class DatagramHop implements TrackedHop {
+  readonly reliable = false;
+  readonly pending = new Set<ClientTransaction>();
+  readonly #hop: PeerHop;
+
+  constructor(hop: PeerHop) {
+    this.#hop = hop;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#hop.send(viaBy(bytes, "UDP"));
   }
 }
 
@@ -82,6 +102,26 @@ export class Flows {
       this.#peers.set(peer, hop);
     }
     return hop;
+  }
+
+  /** The hop for a request of so many bytes: the server's TCP side when it is too large for a datagram (RFC 3261 §18.1.1). */
+  hopFor(hop: TrackedHop, bytes: number): TrackedHop {
+    if (bytes <= datagramBytesMax || hop.reliable || !(hop instanceof PeerHop)) return hop;
+    const network = this.#network;
+    const twin = network.largeTransport?.(hop.peer);
+    // Via names where answers come to (§18.2.2): only the transport's name may change under the same host and port.
+    if (twin === undefined || network.localAddress(twin, false)?.port !== network.localAddress(hop.peer, false)?.port)
+      return hop;
+    const large = this.hop(twin);
+    large.refuge ??= new DatagramHop(hop);
+    return large;
+  }
+
+  /** Whether TCP to that UDP server is still worth a try. */
+  isLargeStill(large: PeerHop): boolean {
+    const { transport, address, port } = this.#network.endpoint(large.peer);
+    if (transport !== "tcp") return false;
+    return this.#network.largeTransport?.(this.#network.peer({ transport: "udp", address, port })) === large.peer;
   }
 
   /** Where the answers to a request go. `server` is tried when the connection that it came by is gone. */
@@ -146,4 +186,14 @@ export class Flows {
 
 function viaText(transport: "udp" | "tcp" | "tls", local: LocalAddress, branch: string): string {
   return `SIP/2.0/${transport.toUpperCase()} ${local.host}:${local.port};rport;branch=${branch}`;
+}
+
+const viaStart = "Via: SIP/2.0/";
+
+/** A copy of a message that we wrote, with another transport of three letters in its top Via. */
+export function viaBy(bytes: Uint8Array, transport: "UDP" | "TCP"): Uint8Array {
+  const copy = Buffer.from(bytes);
+  const at = copy.indexOf(`\r\n${viaStart}`, 0, "latin1");
+  if (at >= 0) copy.write(transport, at + 2 + viaStart.length, "latin1");
+  return copy;
 }

@@ -161,7 +161,7 @@ export class Relay {
     if (via === undefined) return;
     const bytes = requestToServer(this.#core.writer, view, { via, contact: dialog.contact });
     this.#core.sent(belonging, "server", bytes);
-    dialog.flow.hop.send(bytes);
+    this.#core.acknowledge(dialog.flow.hop, bytes);
   }
 
   /** Whether the phone may have one more request under way. */

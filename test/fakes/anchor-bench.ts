@@ -668,6 +668,16 @@ export class AnchorBench implements Network, AccountBook, Directory {
   keepAlive(): void {}
   close(): void {}
 
+  /** Beside each UDP server, by TCP, those addresses that take it. */
+  readonly takesTcp = new Set<string>();
+
+  largeTransport(peer: PeerId): PeerId | undefined {
+    const { transport, address, port } = this.endpoint(peer);
+    return transport === "udp" && this.takesTcp.has(address)
+      ? this.peer({ transport: "tcp", address, port })
+      : undefined;
+  }
+
   #arrive(transport: Transport, address: string, port: number, bytes: Uint8Array): SendOutcome {
     const server = this.#servers.find(
       (one) => one.transport === transport && one.address === address && one.port === port,
