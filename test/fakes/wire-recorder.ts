@@ -57,7 +57,7 @@ export interface TestNetwork {
   readonly recorder: WireRecorder;
   readonly clock: VirtualClock;
   readonly lane: Lane;
-  count(name: CounterName): number;
+  readonly count: (name: CounterName) => number;
 }
 
 export function newLane(): Lane {

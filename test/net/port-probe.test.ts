@@ -29,7 +29,7 @@ describe("whom an ICMP error is about", () => {
     for (const id of [5, 5, 6, 5, 7]) probe.sentTo(peer(id));
     probe.onError();
     await turn();
-    expect(opened.map(({ port }) => port).toSorted()).toEqual([5, 6, 7]);
+    expect(opened.map(({ port }) => port).toSorted((a, b) => a - b)).toEqual([5, 6, 7]);
     opened.find(({ port }) => port === 6)?.down("port unreachable");
     opened.find(({ port }) => port === 6)?.down("port unreachable");
     expect(downs).toEqual(["6 port unreachable"]);
