@@ -68,13 +68,7 @@ export class Phone extends Ua {
   readonly #dice: Dice;
   #opening = false;
 
-  constructor(
-    world: PhoneWorld,
-    dice: Dice,
-    deviceId: DeviceId,
-    accounts: Phone["accounts"],
-    habits: PhoneHabits,
-  ) {
+  constructor(world: PhoneWorld, dice: Dice, deviceId: DeviceId, accounts: Phone["accounts"], habits: PhoneHabits) {
     super(world.wire);
     this.#world = world;
     this.#dice = dice;
@@ -165,6 +159,30 @@ export class Phone extends Ua {
     }
   }
 
+  /**
+   * The shard has died and forgotten its calls. Whoever holds the phone sees to it: answers into the void, or puts it down.
+   */
+  orphaned(): void {
+    this.#branches.clear();
+    for (const { served, callId } of this.ringing.values()) {
+      this.wire.after(this.#dice.between(1_000, 20_000), () => {
+        if (!this.ringing.has(served.tag) || this.isDead) return;
+        if (this.isOpen && this.#dice.chance(0.5)) return this.#answer(served, callId);
+        this.ringing.delete(served.tag);
+        this.respond(served, 480);
+      });
+    }
+    for (const [key, dialog] of this.talking) {
+      this.wire.after(this.#dice.between(1_000, 60_000), () => this.#hangUpSoon(key, dialog));
+    }
+  }
+
+  /** The end of the world: no more tunnels. */
+  goHome(): void {
+    this.isDead = true;
+    this.tunnel?.close();
+  }
+
   /** The battery is empty: nothing is remembered and nothing comes any more. */
   die(): void {
     this.isDead = true;
@@ -216,7 +234,8 @@ export class Phone extends Ua {
     if (dice.chance(0.5)) this.respond(served, 100);
     const ringInMs = dice.between(20, 400);
     this.wire.after(ringInMs, () => {
-      if (isRinging()) this.respond(served, dice.chance(0.2) ? 183 : 180, { body: dice.chance(0.2) ? sdpOf("early") : "" });
+      if (isRinging())
+        this.respond(served, dice.chance(0.2) ? 183 : 180, { body: dice.chance(0.2) ? sdpOf("early") : "" });
     });
     const actInMs = ringInMs + dice.between(0, 8_000);
     const luck = dice.between(0, 1);

@@ -62,7 +62,8 @@ export class SimPool implements Uplink {
         }
         return;
       case "notify":
-        if (event.push === "cancel") for (const { deviceId } of event.targets) this.#push(event.callId ?? "", deviceId, "cancel");
+        if (event.push === "cancel")
+          for (const { deviceId } of event.targets) this.#push(event.callId ?? "", deviceId, "cancel");
         return;
       case "frame":
         this.frames++;
@@ -97,8 +98,7 @@ export class SimPool implements Uplink {
     });
     this.tunnels.set(tunnelId, tunnel);
     this.#ofDevice.set(phone.deviceId, tunnel);
-    wire.after(tunnel.delayMs(), () => {
-      if (tunnel.isClosedAtServer) return;
+    tunnel.toServer(() => {
       this.#world.note("", phone.deviceId.slice(-3), "wakeline", `tunnel ${tunnelId} open`);
       this.#world.command({
         kind: "tunnelOpened",
@@ -138,7 +138,14 @@ export class SimTunnel implements Tunnel {
   #lastToPhoneMs = 0;
   #lastToServerMs = 0;
 
-  constructor(world: PoolWorld, dice: Dice, weather: PoolWeather, phone: Phone, tunnelId: TunnelId, onGone: () => void) {
+  constructor(
+    world: PoolWorld,
+    dice: Dice,
+    weather: PoolWeather,
+    phone: Phone,
+    tunnelId: TunnelId,
+    onGone: () => void,
+  ) {
     this.#world = world;
     this.#dice = dice;
     this.#weather = weather;
@@ -152,11 +159,18 @@ export class SimTunnel implements Tunnel {
     return this.#dice.between(least, most);
   }
 
-  send(text: string): void {
+  /** Behind everything that the phone has sent before. */
+  toServer(arrive: () => void): void {
     const { wire } = this.#world;
     this.#lastToServerMs = Math.max(wire.clock.nowMs() + this.delayMs(), this.#lastToServerMs);
     wire.schedule(this.#lastToServerMs, () => {
-      if (!this.isOpen || this.isClosedAtServer) return;
+      if (!this.isClosedAtServer) arrive();
+    });
+  }
+
+  send(text: string): void {
+    this.toServer(() => {
+      if (!this.isOpen) return;
       this.#world.note(callIdOf(text), this.phone.deviceId.slice(-3), "wakeline", firstLineOf(text));
       this.#world.command({ kind: "frame", tunnelId: this.tunnelId, text, last: true });
     });

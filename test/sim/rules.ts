@@ -64,7 +64,8 @@ export function checkToServer(passage: Passage, complain: (rule: string, text: s
 /** What goes upward: no password, no credentials and no line token in what people may read. */
 export function checkEvent(event: Event, complain: (rule: string, text: string, callId: string) => void): void {
   if (event.kind === "frame" || event.kind === "frameForeign") {
-    if (event.text.includes(secretMarker)) complain("no secret in a frame", firstLineOf(event.text), callIdOf(event.text));
+    if (event.text.includes(secretMarker))
+      complain("no secret in a frame", firstLineOf(event.text), callIdOf(event.text));
     return;
   }
   const text = JSON.stringify(event);

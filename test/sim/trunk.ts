@@ -61,7 +61,13 @@ export class Trunk extends Ua {
   /** Where the message in hand goes or came from. */
   #to: { readonly address: string; readonly port: number } | Source;
 
-  constructor(world: TrunkWorld, dice: Dice, endpoint: Endpoint, registrar: VirtualRegistrar, host: { address: string; port: number }) {
+  constructor(
+    world: TrunkWorld,
+    dice: Dice,
+    endpoint: Endpoint,
+    registrar: VirtualRegistrar,
+    host: { address: string; port: number },
+  ) {
     super(world.wire);
     this.#world = world;
     this.#dice = dice;
@@ -74,7 +80,8 @@ export class Trunk extends Ua {
     this.server = world.wire.server(endpoint, (bytes, source) => {
       const text = Buffer.from(bytes).toString("latin1");
       if (text.startsWith("REGISTER ")) {
-        if (endpoint.transport !== "udp") for (const [id, one] of this.server.connections) behind.connections.set(id, one);
+        if (endpoint.transport !== "udp")
+          for (const [id, one] of this.server.connections) behind.connections.set(id, one);
         behind.receive(bytes, source);
       } else this.receive(new SipText(text));
     });
@@ -151,7 +158,8 @@ export class Trunk extends Ua {
       this.transmit(ack.replace(request.branch, this.newBranch()));
       // Should the ACK get lost, the caller's hanging up comes in any case.
       this.wire.after(5_000, () => this.cancel(asked));
-    } else this.cancel(asked, ending === "elsewhere" ? ['Reason: SIP ;cause=200 ;text="Call completed elsewhere"'] : []);
+    } else
+      this.cancel(asked, ending === "elsewhere" ? ['Reason: SIP ;cause=200 ;text="Call completed elsewhere"'] : []);
   }
 
   #onResponse(call: FarCall, asked: Asked, response: SipText | undefined): void {
@@ -257,7 +265,8 @@ export class Trunk extends Ua {
         if (this.talking.delete(key)) this.request(dialog, "BYE", [], "", () => {});
       };
       served.onNoAck = end;
-      this.wire.after(dice.between(2_000, 60_000), end);
+      // §15: not before the ACK.
+      served.onAck = () => this.wire.after(dice.between(500, 60_000), end);
     });
   }
 

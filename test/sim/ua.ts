@@ -110,7 +110,13 @@ export abstract class Ua {
     this.ask(text, () => {});
   }
 
-  request(dialog: UaDialog, method: string, lines: readonly string[], body: string, onResponse: Asked["onResponse"]): Asked {
+  request(
+    dialog: UaDialog,
+    method: string,
+    lines: readonly string[],
+    body: string,
+    onResponse: Asked["onResponse"],
+  ): Asked {
     const text = dialogRequest(dialog, method, { via: this.via(this.newBranch()), contact: this.contact, lines, body });
     return this.ask(text, onResponse);
   }

@@ -3,15 +3,23 @@ import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import type { Endpoint } from "../../src/net/network.ts";
 import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
 import type { Log } from "../../src/observe/log.ts";
-import type { Command, Event } from "../../src/workers/protocol.ts";
+import type { CallState, Command, Event } from "../../src/workers/protocol.ts";
 import { ShardCore } from "../../src/workers/shard-core.ts";
+import { sipText } from "../fakes/sip-text.ts";
 import { SeededRandom, VirtualClock } from "../fakes/virtual-clock.ts";
-import { type VirtualHost, VirtualLocator, VirtualWire, type Weather } from "../fakes/virtual-network.ts";
+import {
+  type VirtualHost,
+  VirtualLocator,
+  type VirtualServer,
+  VirtualWire,
+  type Weather,
+} from "../fakes/virtual-network.ts";
 import { VirtualRegistrar, type RegistrarOptions } from "../fakes/virtual-registrar.ts";
 import { Dice } from "./dice.ts";
 import { deviceIdOf, domain, SimDirectory, secretsOf, type SimAccount } from "./directory.ts";
 import { Phone, type PhoneHabits, type PhoneWorld, type Tunnel } from "./phone.ts";
 import { callIdOf, firstLineOf, type PoolWeather, type PoolWorld, SimPool } from "./pool.ts";
+import { RegisterWatch } from "./registers.ts";
 import { checkEvent, checkToServer, Ladders, type Violation } from "./rules.ts";
 import { Trunk, type TrunkWorld } from "./trunk.ts";
 
@@ -29,6 +37,7 @@ export interface WorldPlan {
 }
 
 export const hostAddress = "198.51.100.7";
+const strangerAddress = "203.0.113.99";
 export const realm = domain;
 const violationsMax = 50;
 
@@ -45,7 +54,11 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   readonly ladders = new Ladders();
   readonly violations: Violation[] = [];
   readonly faults: string[] = [];
-  readonly events: Event[] = [];
+  readonly registers = new RegisterWatch();
+  /** Some of the time nothing got through to the servers. */
+  wasSilenced = false;
+  /** Some of the time connections of the servers broke. */
+  wasDropped = false;
   readonly lane = new Lane(new ArrayBuffer(Lane.bytes(1)), 0);
   readonly memory: ArrayBuffer;
   core: ShardCore;
@@ -54,7 +67,12 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   readonly #locator = new VirtualLocator();
   readonly #endpoint: Endpoint;
   readonly #dice: Dice;
+  readonly #pressedAtMs = new Map<SimAccount, number>();
+  readonly #presenceDone = new Map<number, (isPending: boolean) => void>();
+  readonly #strangers: VirtualServer;
   #requestIds = 0;
+  #strangerBytes = 0;
+  #strangerGot = 0;
   readonly #ticker = (nowMs: number): void => this.core.tick(nowMs);
 
   constructor(plan: WorldPlan) {
@@ -67,19 +85,27 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
       password: (user) => this.#passwordOf(user),
       ...plan.registrar,
     });
-    this.trunk = new Trunk(this, this.#dice.split(), this.#endpoint, this.registrar, { address: hostAddress, port: 5060 });
+    this.registers.watch(this.registrar);
+    this.#strangers = this.wire.server({ transport: "udp", address: strangerAddress, port: 5060 }, (bytes) =>
+      this.#strangerHeard(bytes),
+    );
+    this.trunk = new Trunk(this, this.#dice.split(), this.#endpoint, this.registrar, {
+      address: hostAddress,
+      port: 5060,
+    });
     this.#locator.set(domain, [this.#endpoint]);
     this.pool = new SimPool(this, this.#dice.split(), plan.pool);
     this.memory = new ArrayBuffer(columnsBytes(Math.max(64, plan.accounts * 2)));
     this.#populate();
     this.wire.onPassage = (passage) => {
-      const { atMs, from, bytes, fate } = passage;
+      const { atMs, from, to, bytes, fate } = passage;
       const text = Buffer.from(bytes.subarray(0, 4096)).toString("latin1");
+      if (fate === "silenced") this.wasSilenced = true;
       const isOurs = from.startsWith(hostAddress);
-      const names = isOurs ? (["wakeline", "server"] as const) : (["server", "wakeline"] as const);
+      const [sender, receiver] = isOurs ? ["wakeline", "server"] : ["server", "wakeline"];
       const lost = fate === "delivered" ? "" : ` [${fate}]`;
-      this.ladders.add(atMs, callIdOf(text), ...names, `${firstLineOf(text)}${lost}`);
-      if (isOurs) checkToServer(passage, this.#complain);
+      this.ladders.add(atMs, callIdOf(text), sender, receiver, `${firstLineOf(text)}${lost}`);
+      if (isOurs && !to.startsWith(strangerAddress)) checkToServer(passage, this.#complain);
     };
     [this.host, this.core] = this.#boot();
     this.wire.addTicker(this.#ticker);
@@ -101,7 +127,10 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
         this.directory.subscribe(account, deviceId);
         const { accountId, username } = account.record;
         const forgetsRinging = this.#dice.chance(0.4);
-        const phone = new Phone(this, this.#dice.split(), deviceId, [{ accountId, username }], { ...habits, forgetsRinging });
+        const phone = new Phone(this, this.#dice.split(), deviceId, [{ accountId, username }], {
+          ...habits,
+          forgetsRinging,
+        });
         this.phones.set(deviceId, phone);
       }
     }
@@ -166,8 +195,87 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   }
   seen(event: Event): void {
     checkEvent(event, this.#complain);
+    if (event.kind === "journal") this.#checkSilence(event.summary.callId, event.summary.state, event.targets);
     if (event.kind === "callState") this.note("", "wakeline", "pool", `${event.call} ${event.state}`);
-    if (event.kind === "presenceDone" || event.kind === "done" || event.kind === "drained") this.events.push(event);
+    if (event.kind === "presenceDone") this.#presenceDone.get(event.requestId)?.(event.pending);
+  }
+
+  /** What is over or answered elsewhere rings nowhere, a way there and back later. */
+  #checkSilence(callId: string, state: CallState, devices: readonly DeviceId[]): void {
+    if (state === "ringing" || state === "answered") return;
+    const { restarts } = this;
+    const roundTripMs = this.plan.pool.tunnelMs[1] * 2 + 30;
+    this.wire.after(roundTripMs, () => {
+      if (this.restarts !== restarts) return;
+      for (const deviceId of devices) {
+        const phone = this.phones.get(deviceId);
+        if (phone === undefined || phone.isDead || !phone.isOpen) continue;
+        // On a tunnel that has just opened the CANCEL is still under way.
+        if (this.clock.nowMs() - phone.openedAtMs < roundTripMs * 2) continue;
+        for (const ringing of phone.ringing.values()) {
+          if (ringing.callId === callId)
+            this.complain("nothing rings that should not", `${state}: ${deviceId}`, callId);
+        }
+      }
+    });
+  }
+
+  onPresenceDone(requestId: number, then: (isPending: boolean) => void): void {
+    this.#presenceDone.set(requestId, then);
+  }
+
+  /** Somebody pressed a switch of the account. */
+  pressed(account: SimAccount): void {
+    this.#pressedAtMs.set(account, this.clock.nowMs());
+    this.registers.excuse(account.record.username, this.clock.nowMs());
+  }
+
+  /** In the background, and for long enough that a registrar may be expected to have answered. */
+  isSteady(account: SimAccount): boolean {
+    return (
+      this.directory.isWanted(account) && this.clock.nowMs() - (this.#pressedAtMs.get(account) ?? -Infinity) > 60_000
+    );
+  }
+
+  /** No two ends may still be in a call, when every caller has hung up long ago. */
+  checkEnds(): void {
+    if (this.restarts > 0) return;
+    for (const phone of this.phones.values()) {
+      if (phone.isDead || !phone.isOpen || this.clock.nowMs() - phone.openedAtMs < 5_000) continue;
+      for (const [key] of phone.talking) this.complain("both ends hang up", phone.deviceId, key.split(" ")[0] ?? "");
+      for (const { callId } of phone.ringing.values())
+        this.complain("nothing rings at the end", phone.deviceId, callId);
+    }
+  }
+
+  // ---- strangers
+
+  /** Somebody who is not the account's server tries his luck: a guess at the account, or its stolen Contact. */
+  stranger(username: string): void {
+    const binding = this.registrar.bindingsOf(username)[0];
+    const uris = [`sip:${username}@${hostAddress}:5060`, binding?.uri ?? "", `sip:100@${hostAddress}`];
+    const uri = this.#dice.pick(uris.filter((one) => one !== ""));
+    const method = this.#dice.pick(["INVITE", "OPTIONS", "REGISTER", "BYE", "MESSAGE", "CANCEL", "ACK"]);
+    const text = sipText(`${method} ${uri} SIP/2.0`, [
+      `Via: SIP/2.0/UDP ${strangerAddress}:5060;branch=z9hG4bK${this.#dice.token()};rport`,
+      "Max-Forwards: 70",
+      `From: <sip:stranger@evil.test>;tag=${this.#dice.token()}`,
+      `To: <${uri}>`,
+      `Call-ID: evil-${this.#dice.token()}`,
+      `CSeq: 1 ${method}`,
+      `Contact: <sip:stranger@${strangerAddress}>`,
+    ]);
+    this.#strangerBytes += text.length;
+    this.#strangers.send(hostAddress, 5060, new Uint8Array(Buffer.from(text, "latin1")));
+  }
+
+  #strangerHeard(bytes: Uint8Array): void {
+    this.#strangerGot += bytes.length;
+    if (this.#strangerGot > this.#strangerBytes * (1 + this.plan.weather.duplicateRatio * 4)) {
+      this.complain("no more to strangers than they send", Buffer.from(bytes).toString("latin1"), "");
+    }
+    const status = Buffer.from(bytes.subarray(8, 11)).toString("latin1");
+    if (status < "300") this.complain("no to strangers", Buffer.from(bytes).toString("latin1"), "");
   }
 
   // ---- happenings
@@ -189,6 +297,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     [this.host, this.core] = this.#boot();
     this.core.start();
     this.pool.tellTunnels();
+    for (const phone of this.phones.values()) phone.orphaned();
   }
 
   presence(account: SimAccount, deviceId: DeviceId, presence: "background" | "foreground"): number {
@@ -202,6 +311,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
 
   remove(account: SimAccount): void {
     const { accountId } = account.record;
+    this.pressed(account);
     this.command({ kind: "accountRemove", requestId: ++this.#requestIds, accountId });
     this.directory.byId.delete(accountId);
   }
