@@ -24,6 +24,9 @@ const unboundRankMs = 30_000;
 /** The local address of a route is being looked up: ask again. */
 const routeRetryMs = 100;
 const sweepEveryMs = 1000;
+/** RFC 3261 §18.1.1: a larger request goes by TCP where the server takes it. */
+const datagramBytesMax = 1300;
+const udpVia = "\r\nVia: SIP/2.0/UDP";
 /** Accounts that a breaker holds back come again spread over this time. */
 const heldSpreadMs = 30_000;
 /** A binding that was asked for may live this much longer than asked: the request was under way. */
@@ -416,22 +419,40 @@ export class Attempts implements RegistrarOwner {
     if (local !== undefined) {
       volatile.setRetransmissions(row, Math.min(volatile.retransmissions(row) + 1, 255));
       volatile.setChain(row, ChainFlag.ambiguous, true);
-      this.#lane.add(Counter.registerSent, 1);
-      this.#lane.add(Counter.registerRetransmitted, 1);
-      this.#send(row, entry, local);
+      if (this.#send(row, entry, local)) {
+        this.#lane.add(Counter.registerSent, 1);
+        this.#lane.add(Counter.registerRetransmitted, 1);
+      }
     }
     this.#armTransaction(row, entry.isStream);
   }
 
-  /** HOT. */
+  /** HOT. False when nothing was sent. */
   #send(row: RegistrationIndex, entry: PeerEntry, local: LocalAddress): boolean {
     const writer = this.#writer;
     const length = writer.write(row, this.#ledger.profile(row), entry.endpoint.transport, local);
     if (!entry.isStream) {
+      if (length > datagramBytesMax) {
+        const twin = this.#network.largeTransport?.(entry.peer);
+        if (twin !== undefined && this.#network.localAddress(twin, false)?.port === local.port) {
+          // Over TCP nothing is sent again; the timer of a datagram runs all the same and, once TCP was refused, sends by UDP.
+          if (this.#ledger.volatile.retransmissions(row) > 0) return false;
+          if (this.#sendLarge(twin, length)) return true;
+        }
+      }
       this.#network.queue(entry.peer, writer.bytes, 0, length);
       return true;
     }
     return this.#network.send(entry.peer, writer.bytes.subarray(0, length)) !== "failed";
+  }
+
+  /** The request in the writer, by TCP. Its Contact stays that of UDP: only this request is too large. */
+  #sendLarge(twin: PeerId, length: number): boolean {
+    const request = Buffer.from(this.#writer.bytes.subarray(0, length));
+    const at = request.indexOf(udpVia, 0, "latin1");
+    if (at < 0) return false;
+    request.write("TCP", at + udpVia.length - 3, "latin1");
+    return this.#network.send(twin, request) !== "failed";
   }
 
   #sendFailed(row: RegistrationIndex, peer: PeerId): void {

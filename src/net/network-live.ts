@@ -126,7 +126,8 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
   constructor(options: NetworkOptions, authorities: readonly string[]) {
     this.#options = options;
     const { egress, clock, lane } = options;
-    this.#streams = new Streams({ peers: this.#peers, egress, clock, lane, receiver: this, authorities });
+    const isTrial = (peer: PeerId): boolean => this.#twins.has(peer);
+    this.#streams = new Streams({ peers: this.#peers, egress, clock, lane, receiver: this, authorities, isTrial });
     this.#local = new LocalAddresses({
       clock,
       listen: options.listen,

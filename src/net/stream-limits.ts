@@ -2,6 +2,8 @@
 
 /** Until a connection of ours is open, its handshake included: less than a transaction's 32 s, so that another server can be tried. */
 export const connectMs = 8_000;
+/** ... and when UDP would do as well: a firewall that drops what asks for TCP must not cost a call (RFC 3261 §18.1.1). */
+export const trialConnectMs = 2_000;
 /** A peer whose connection did not live so long is not dialled again sooner. */
 export const redialFloorMs = 1_000;
 /** From accept to the end of the TLS handshake. */

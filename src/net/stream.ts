@@ -18,6 +18,7 @@ import {
   outboundMax,
   outboundQueueBytesMax,
   redialFloorMs,
+  trialConnectMs,
 } from "./stream-limits.ts";
 import { StreamListener } from "./stream-listener.ts";
 import type { TlsMaterial } from "./trust.ts";
@@ -44,6 +45,8 @@ export interface StreamsOptions {
   readonly clock: Clock;
   readonly lane: Lane;
   readonly receiver: StreamReceiver;
+  /** Whether TCP to that peer is only tried, because UDP would do as well. */
+  readonly isTrial?: (peer: PeerId) => boolean;
   /** PEM of the authorities that may vouch for a server. */
   readonly authorities: readonly string[];
 }
@@ -165,10 +168,16 @@ export class Streams implements FlowOwner {
     const nowMs = this.nowMs();
     for (const flow of this.#byPeer.values()) {
       if (flow.isOpen && nowMs - flow.lastActiveAtMs >= outboundIdleMs) flow.cut("idle");
+      else if (!flow.wasOpen && nowMs - flow.openedAtMs >= trialConnectMs && this.#isTrial(flow))
+        flow.cut("no connection in time");
       else flow.checkTime(nowMs);
     }
     this.#accepted.checkTime(nowMs);
     for (const [peer, atMs] of this.#failedAtMs) if (nowMs - atMs >= redialFloorMs) this.#failedAtMs.delete(peer);
+  }
+
+  #isTrial(flow: StreamFlow): boolean {
+    return flow.peer !== undefined && this.#options.isTrial?.(flow.peer) === true;
   }
 
   close(): void {

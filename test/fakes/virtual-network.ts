@@ -283,6 +283,7 @@ export class VirtualHost implements Network {
   readonly #endpoints: Endpoint[] = [];
   readonly #peers = new Map<string, PeerId>();
   readonly #flows = new Map<PeerId, Connection>();
+  readonly #refusesTcp = new Set<PeerId>();
   readonly #connections = new Map<ConnectionId, Connection>();
   #queued: { readonly peer: PeerId; readonly bytes: Uint8Array }[] = [];
   #nextPort = 40_000;
@@ -371,8 +372,17 @@ export class VirtualHost implements Network {
 
   isFrom(peer: PeerId, source: Source): boolean {
     const endpoint = this.endpoint(peer);
-    if (endpoint.transport !== source.transport) return false;
+    // What came by a weaker transport than the peer's may be anybody.
+    if (strength[endpoint.transport] > strength[source.transport]) return false;
     return endpoint.address === source.address || this.#flows.get(peer)?.id === source.connection;
+  }
+
+  /** As `LiveNetwork` has it; TCP beside a UDP server is there when a virtual server listens. */
+  largeTransport(peer: PeerId): PeerId | undefined {
+    const { transport, address, port } = this.endpoint(peer);
+    if (transport !== "udp") return undefined;
+    const twin = this.peer({ transport: "tcp", address, port });
+    return this.#refusesTcp.has(twin) ? undefined : twin;
   }
 
   keepAlive(peer: PeerId): void {
@@ -425,8 +435,13 @@ export class VirtualHost implements Network {
       peer,
     );
     this.#flows.set(peer, flow);
-    if (server === undefined) this.#wire.after(this.#wire.delayMs(), () => this.#down(flow, "connection refused"));
-    else if (this.#wire.isSilenced(address))
+    if (server === undefined) {
+      this.#wire.after(this.#wire.delayMs(), () => {
+        this.#refusesTcp.add(peer);
+        this.#down(flow, "connection refused");
+      });
+    }
+    if (server !== undefined && this.#wire.isSilenced(address))
       this.#wire.after(pongWithinMs, () => this.#down(flow, "connect timed out"));
     return flow;
   }
@@ -495,6 +510,8 @@ export class VirtualHost implements Network {
     });
   }
 }
+
+const strength: Readonly<Record<Transport, number>> = { udp: 0, tcp: 1, tls: 2 };
 
 function nobody(wire: VirtualWire, address: string, port: number, transport: Transport): VirtualServer {
   return new VirtualServer(wire, { transport, address, port }, () => undefined);

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { ConnectionId, PeerId, Source } from "../../src/net/network.ts";
 import type { NetworkOptions } from "../../src/net/network-live.ts";
+import { trialConnectMs } from "../../src/net/stream-limits.ts";
 import { RawServer } from "../fakes/raw-stream.ts";
 import { openTestNetwork, requestOf, type TestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 
@@ -120,6 +121,20 @@ describe("requests too large for UDP, RFC 3261 §18.1.1", () => {
     expect(network.largeTransport(udp)).toBeUndefined();
     clock.advance(600_000);
     expect(network.largeTransport(udp)).toBe(twin);
+  });
+
+  test("do not wait for a firewall that drops what asks for TCP", async () => {
+    const { network, recorder, clock } = await open();
+    const server = serve();
+    const udp = network.peer({ transport: "udp", address: "127.0.0.1", port: server.port });
+    const twin = network.largeTransport(udp);
+    if (twin === undefined) throw new Error("no TCP");
+    network.send(twin, request);
+    // Still opening, for the loop has not turned since.
+    clock.advance(trialConnectMs);
+    network.sweep();
+    await recorder.down();
+    expect(network.largeTransport(udp)).toBeUndefined();
   });
 
   test("have no other way to a peer of TCP", async () => {

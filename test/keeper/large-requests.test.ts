@@ -1,0 +1,54 @@
+import { describe, expect, test } from "bun:test";
+import { VirtualRegistrar } from "../fakes/virtual-registrar.ts";
+import { BenchShard, registrarEndpoint } from "./bench-shard.ts";
+
+/** A nonce that carries any REGISTER over the limit. */
+const nonce = "n".repeat(1000);
+
+function challengeOnce(registrar: VirtualRegistrar): void {
+  registrar.behaviour = (heard) =>
+    heard.authorization === undefined
+      ? { status: 401, headers: [`WWW-Authenticate: Digest realm="virtual.test", nonce="${nonce}"`] }
+      : {
+          status: 200,
+          headers: heard.contacts.map(({ uri }) => `Contact: <${uri}>;expires=600`),
+        };
+}
+
+describe("a REGISTER over 1,300 bytes to a server of UDP, RFC 3261 §18.1.1", () => {
+  test("goes by TCP with a Via that says so; small ones stay on UDP", () => {
+    const shard = new BenchShard();
+    challengeOnce(shard.registrar);
+    const tcp = new VirtualRegistrar(shard.wire, { ...registrarEndpoint, transport: "tcp" });
+    challengeOnce(tcp);
+    const id = shard.add(1);
+    shard.run(2000);
+    expect(shard.state(id)).toBe("registered");
+    expect(shard.registrar.heard).toHaveLength(1);
+    expect(tcp.heard).toHaveLength(1);
+    expect(tcp.heard[0]?.text.length).toBeGreaterThan(1300);
+    expect(tcp.heard[0]?.text).toContain("\r\nVia: SIP/2.0/TCP ");
+    expect(tcp.heard[0]?.text).toContain(";transport=udp;line=");
+  });
+
+  test("is not sent again over TCP while its server thinks", () => {
+    const shard = new BenchShard();
+    challengeOnce(shard.registrar);
+    const tcp = new VirtualRegistrar(shard.wire, { ...registrarEndpoint, transport: "tcp" }, { thinkMs: 3000 });
+    challengeOnce(tcp);
+    const id = shard.add(1);
+    shard.run(6000);
+    expect(shard.state(id)).toBe("registered");
+    expect(tcp.heard).toHaveLength(1);
+  });
+
+  test("goes by UDP within the same transaction when TCP is refused", () => {
+    const shard = new BenchShard();
+    challengeOnce(shard.registrar);
+    const id = shard.add(1);
+    shard.run(2000);
+    expect(shard.state(id)).toBe("registered");
+    expect(shard.registrar.heard).toHaveLength(2);
+    expect(shard.registrar.heard[1]?.text).toContain("\r\nVia: SIP/2.0/UDP ");
+  });
+});
