@@ -1,6 +1,8 @@
 import { Command, CommanderError } from "commander";
 import { runAccounts } from "./commands/accounts.ts";
 import { runBackup } from "./commands/backup.ts";
+import { type BenchRegistrationsOptions, runBenchRegistrations } from "./commands/bench.ts";
+import { runBenchCaller } from "./commands/bench/caller.ts";
 import { runCheck } from "./commands/check.ts";
 import { runDemo } from "./commands/demo.ts";
 import { runInit } from "./commands/init.ts";
@@ -82,6 +84,30 @@ command(program, "backup <file>", "a consistent copy of the running server's dat
     exitCode = await runBackup({ config: options.config, file }, io);
   },
 );
+
+const bench = program.command("bench").description("measure this machine");
+bench
+  .command("registrations")
+  .description("register accounts of a load registrar, keep them refreshed, measure")
+  .requiredOption("--registrar <host:port>", "where they register; bench/load/registrar.ts is one")
+  .option("--count <n>", "accounts", Number, 10_000)
+  .option("--user-template <text>", "user names", "u%06d")
+  .option("--password-template <text>", "their passwords", "p%06d")
+  .option("--domain <name>", "domain of the addresses of record; without it the registrar's host")
+  .option("--expires <sec>", "seconds asked for", Number, 600)
+  .option("--seconds <sec>", "how long to watch once all are registered", Number, 30)
+  .option("--calls <rate>", "INVITEs a second; the registrar must be on this machine", Number, 0)
+  .option("--silence <sec>", "tell the load registrar to be silent for so long in the middle", Number, 0)
+  .option("--shards <n>", "shards; 0 is one a core", Number, 0)
+  .option("--kill", "at the end kill -9 the server and measure its return", false)
+  .option("--keep", "leave the data folder", false)
+  .option("--json", "one line of JSON", false)
+  .action(async (options: BenchRegistrationsOptions) => {
+    exitCode = await runBenchRegistrations(options, io);
+  });
+bench.command("caller <file>", { hidden: true }).action(async (file: string) => {
+  exitCode = await runBenchCaller(file);
+});
 
 try {
   await program.parseAsync();

@@ -1,0 +1,218 @@
+import type { CallFigures } from "./caller-process.ts";
+import type { Readings } from "./readings.ts";
+import type { LoadReport, RestartReport, SilenceReport } from "./report.ts";
+import type { ServerProcess } from "./server-process.ts";
+
+const registeringPollMs = 200;
+const pollMs = 1_000;
+/** Nothing more registers: give up waiting. */
+const standstillMs = 60_000;
+const backPollMs = 100;
+/** After a restart, requests are counted for so long. */
+const restartWatchMs = 5_000;
+
+export interface Silence {
+  readonly fromSec: number;
+  readonly sec: number;
+  begin(): Promise<void>;
+}
+
+/** Watches one server through its metrics and keeps what the report needs. */
+export class Observer {
+  readonly #server: ServerProcess;
+  readonly #count: number;
+  readonly #shards: number;
+  readonly #empty: Readings;
+  readonly #idleUsPerSec: number;
+  #first: Readings | undefined;
+  #allRegistered: Readings | undefined;
+  #wallMs: number | undefined;
+  #holdFrom: Readings | undefined;
+  #last: Readings;
+  #loopDelayMs = 0;
+  #silence: SilenceReport | undefined;
+  #restart: RestartReport | undefined;
+
+  constructor(options: {
+    readonly server: ServerProcess;
+    readonly count: number;
+    readonly shards: number;
+    /** A reading of a server without accounts. */
+    readonly empty: Readings;
+    /** What such a server takes. */
+    readonly idleUsPerSec: number;
+  }) {
+    this.#server = options.server;
+    this.#count = options.count;
+    this.#shards = options.shards;
+    this.#empty = options.empty;
+    this.#idleUsPerSec = options.idleUsPerSec;
+    this.#last = options.empty;
+  }
+
+  /** Resolves when all are registered, or nothing has moved for a minute. Call it right after `ready`. */
+  async untilAllRegistered(onProgress: (registered: number) => void): Promise<void> {
+    const startMs = performance.now();
+    this.#first = await this.#read();
+    let movedAtMs = startMs;
+    let before = -1;
+    for (;;) {
+      const now = await this.#read();
+      onProgress(now.registered);
+      if (now.registered >= this.#count) {
+        this.#wallMs = now.atMs - startMs;
+        break;
+      }
+      if (now.registered !== before) movedAtMs = now.atMs;
+      before = now.registered;
+      if (now.atMs - movedAtMs > standstillMs) break;
+      await Bun.sleep(registeringPollMs);
+    }
+    this.#allRegistered = this.#last;
+  }
+
+  /** Watches for `seconds`; a silence, when asked, lies inside. */
+  async hold(
+    seconds: number,
+    options: { readonly silence?: Silence; readonly onSecond: (second: number, registered: number) => void },
+  ): Promise<void> {
+    this.#holdFrom = await this.#read();
+    const startMs = performance.now();
+    const endMs = startMs + seconds * 1_000;
+    const { silence } = options;
+    if (silence !== undefined) {
+      await Bun.sleep(silence.fromSec * 1_000);
+      await this.#beSilent(silence, endMs);
+    }
+    for (let second = 1; performance.now() < endMs; second++) {
+      await Bun.sleep(Math.min(pollMs, Math.max(endMs - performance.now(), 1)));
+      const now = await this.#read();
+      options.onSecond(second, now.registered);
+    }
+  }
+
+  async #beSilent(silence: Silence, endMs: number): Promise<void> {
+    await silence.begin();
+    const from = await this.#read();
+    const silentUntilMs = from.atMs + silence.sec * 1_000;
+    let before = from;
+    let peak = 0;
+    while (performance.now() < silentUntilMs) {
+      await Bun.sleep(Math.min(pollMs, Math.max(silentUntilMs - performance.now(), 1)));
+      const now = await this.#read();
+      const perSec = ((requests(now) - requests(before)) / (now.atMs - before.atMs)) * 1_000;
+      if (now.atMs - before.atMs > pollMs / 2) peak = Math.max(peak, perSec);
+      before = now;
+    }
+    const sent = requests(before) - requests(from);
+    let allBackMs: number | undefined;
+    while (performance.now() < endMs) {
+      const now = await this.#read();
+      if (now.registered >= this.#count) {
+        allBackMs = now.atMs - silentUntilMs;
+        break;
+      }
+      await Bun.sleep(backPollMs);
+    }
+    const clump = allBackMs === undefined ? undefined : await this.#clump(endMs);
+    this.#silence = {
+      silentMs: silence.sec * 1_000,
+      requests: sent,
+      requestsPerSecPeak: Math.round(peak),
+      allBackMs: allBackMs === undefined ? undefined : Math.round(allBackMs),
+      clump,
+    };
+  }
+
+  /** Busiest second of the refreshes until the end over their mean. */
+  async #clump(endMs: number): Promise<number | undefined> {
+    const from = await this.#read();
+    let before = from;
+    let busiest = 0;
+    while (performance.now() + pollMs < endMs) {
+      await Bun.sleep(pollMs);
+      const now = await this.#read();
+      busiest = Math.max(busiest, ((now.refreshes - before.refreshes) / (now.atMs - before.atMs)) * 1_000);
+      before = now;
+    }
+    const mean = ((before.refreshes - from.refreshes) / (before.atMs - from.atMs)) * 1_000;
+    return mean > 0 ? round(busiest / mean, 2) : undefined;
+  }
+
+  /** The server was killed and another process serves its data: call it right after `ready`. */
+  async afterRestart(server: ServerProcess): Promise<void> {
+    const first = await server.read();
+    await Bun.sleep(restartWatchMs);
+    const later = await server.read();
+    const { hold } = this.#spans();
+    this.#restart = {
+      readyMs: Math.round(server.readyMs),
+      registeredAtReady: first.registered,
+      sent: requests(later),
+      sentUsual: Math.round((hold.sent / hold.sec) * (restartWatchMs / 1_000)),
+    };
+  }
+
+  report(called: CallFigures | undefined): LoadReport {
+    const first = this.#first ?? this.#empty;
+    const all = this.#allRegistered ?? first;
+    const last = this.#last;
+    const { hold } = this.#spans();
+    const perRefresh = (us: number): number => (hold.refreshes === 0 ? 0 : round(us / hold.refreshes, 2));
+    return {
+      count: this.#count,
+      shards: this.#shards,
+      registered: last.registered,
+      refused: last.refused,
+      lapsed: last.lapsed,
+      refreshes: last.refreshes,
+      retransmissions: last.retransmissions,
+      retransmissionsColdStart: all.retransmissions,
+      sendsDropped: last.sendsDropped,
+      // What registered before the first reading counts too: the process has done nothing else since `ready`.
+      cpuUsPerRegistration: round((all.cpuUs - first.cpuUs) / Math.max(all.registered - first.registered, 1), 2),
+      cpuUsPerRefresh: perRefresh(hold.cpuUs),
+      cpuUsPerRefreshNet: perRefresh(hold.cpuUs - this.#idleUsPerSec * hold.sec),
+      idleCpuPercent: round(this.#idleUsPerSec / 1e4, 2),
+      refreshesPerSec: round(hold.refreshes / hold.sec, 1),
+      bytesPerRegistration: Math.round((last.residentBytes - this.#empty.residentBytes) / this.#count),
+      residentBytes: last.residentBytes,
+      readyMs: Math.round(this.#server.readyMs),
+      wallMsAllRegistered: this.#wallMs === undefined ? undefined : Math.round(this.#wallMs),
+      loopDelayMsPeak: round(this.#loopDelayMs, 1),
+      silence: this.#silence,
+      restart: this.#restart,
+      wakeMs: called?.wakeMs,
+      tunnelMs: called?.tunnelMs,
+      calls: called?.calls,
+    };
+  }
+
+  #spans() {
+    const from = this.#holdFrom ?? this.#last;
+    const last = this.#last;
+    return {
+      hold: {
+        sec: Math.max((last.atMs - from.atMs) / 1_000, 0.001),
+        cpuUs: last.cpuUs - from.cpuUs,
+        refreshes: last.refreshes - from.refreshes,
+        sent: requests(last) - requests(from),
+      },
+    };
+  }
+
+  async #read(): Promise<Readings> {
+    const now = await this.#server.read();
+    this.#last = now;
+    this.#loopDelayMs = Math.max(this.#loopDelayMs, now.loopDelayMs);
+    return now;
+  }
+}
+
+function requests(readings: Readings): number {
+  return readings.sent + readings.retransmissions;
+}
+
+function round(value: number, digits: number): number {
+  return Math.round(value * 10 ** digits) / 10 ** digits;
+}

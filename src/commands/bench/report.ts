@@ -1,0 +1,123 @@
+/** What a run of `wakeline bench registrations` found. Times in ms unless the name says otherwise, sizes in bytes. */
+export interface LoadReport {
+  readonly count: number;
+  readonly shards: number;
+  /** At the end of the run. */
+  readonly registered: number;
+  readonly refused: number;
+  readonly lapsed: number;
+  readonly refreshes: number;
+  readonly retransmissions: number;
+  /** Until all were registered. */
+  readonly retransmissionsColdStart: number;
+  readonly sendsDropped: number;
+  /** User and system time of the server's whole process. */
+  readonly cpuUsPerRegistration: number;
+  readonly cpuUsPerRefresh: number;
+  /** The same less what the idle process takes in that time. */
+  readonly cpuUsPerRefreshNet: number;
+  readonly idleCpuPercent: number;
+  readonly refreshesPerSec: number;
+  /** Resident memory with all registered less that of the empty server, a registration. */
+  readonly bytesPerRegistration: number;
+  readonly residentBytes: number;
+  /** From the start of the process with all accounts in its store to `ready`. */
+  readonly readyMs: number;
+  /** From `ready`; undefined when not all were registered in time. */
+  readonly wallMsAllRegistered: number | undefined;
+  readonly loopDelayMsPeak: number;
+  readonly silence: SilenceReport | undefined;
+  readonly restart: RestartReport | undefined;
+  /** INVITE sent by the caller until the push was read by the webhook. */
+  readonly wakeMs: Quantiles | undefined;
+  /** WebSocket asked for until the INVITE was there. */
+  readonly tunnelMs: Quantiles | undefined;
+  readonly calls: CallCounts | undefined;
+}
+
+export interface Quantiles {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export interface CallCounts {
+  readonly sent: number;
+  readonly pushed: number;
+  readonly answered: number;
+}
+
+export interface SilenceReport {
+  readonly silentMs: number;
+  /** REGISTERs that left while the registrar was silent, retransmissions counted. */
+  readonly requests: number;
+  readonly requestsPerSecPeak: number;
+  /** From its end until all were registered again; undefined when they were not by the end of the run. */
+  readonly allBackMs: number | undefined;
+  /** Most refreshes of a second over their mean, in the last part of the run: 1 is evenly spread. */
+  readonly clump: number | undefined;
+}
+
+export interface RestartReport {
+  /** From the start of the new process to `ready`. */
+  readonly readyMs: number;
+  readonly registeredAtReady: number;
+  /** REGISTERs of the first 5 s after `ready`, and what a quiet 5 s of before would have sent. */
+  readonly sent: number;
+  readonly sentUsual: number;
+}
+
+/** The report as lines for a person. */
+export function reportLines(report: LoadReport): readonly string[] {
+  const { silence, restart, wakeMs, tunnelMs, calls } = report;
+  const number = (value: number, digits = 0): string =>
+    value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const row = (name: string, value: string): string => `${name.padEnd(28)} ${value}`;
+  const quantiles = (q: Quantiles): string =>
+    `${number(q.p50, 2)} ms median, ${number(q.p99, 2)} ms p99, ${number(q.max, 1)} ms longest`;
+  return [
+    row("registered", `${number(report.registered)} of ${number(report.count)} on ${report.shards} shards`),
+    row("refused / lapsed", `${number(report.refused)} / ${number(report.lapsed)}`),
+    row(
+      "all registered after",
+      report.wallMsAllRegistered === undefined
+        ? "never"
+        : `${number(report.wallMsAllRegistered / 1_000, 2)} s, ${number(report.retransmissionsColdStart)} retransmissions`,
+    ),
+    row("ready after", `${number(report.readyMs)} ms`),
+    row("CPU a registration", `${number(report.cpuUsPerRegistration, 1)} us`),
+    row(
+      "CPU a refresh",
+      `${number(report.cpuUsPerRefresh, 1)} us (${number(report.cpuUsPerRefreshNet, 1)} without the idle process's ${number(report.idleCpuPercent, 1)} %)`,
+    ),
+    row("refreshes", `${number(report.refreshes)}, ${number(report.refreshesPerSec)} a second`),
+    row("retransmissions", number(report.retransmissions)),
+    row("sends dropped", number(report.sendsDropped)),
+    row(
+      "memory",
+      `${number(report.bytesPerRegistration)} B a registration, ${number(report.residentBytes / 1e6)} MB in all`,
+    ),
+    row("longest loop delay", `${number(report.loopDelayMsPeak)} ms`),
+    ...(silence === undefined
+      ? []
+      : [
+          row(
+            "sent into the silence",
+            `${number(silence.requests)}, at most ${number(silence.requestsPerSecPeak)} a second`,
+          ),
+          row("all back after it", silence.allBackMs === undefined ? "never" : `${number(silence.allBackMs)} ms`),
+          row("busiest second / mean after", silence.clump === undefined ? "not measured" : number(silence.clump, 2)),
+        ]),
+    ...(restart === undefined
+      ? []
+      : [
+          row("ready after kill -9", `${number(restart.readyMs)} ms, ${number(restart.registeredAtReady)} registered`),
+          row("sent in 5 s after it", `${number(restart.sent)}, usual ${number(restart.sentUsual)}`),
+        ]),
+    ...(calls === undefined
+      ? []
+      : [row("calls", `${number(calls.sent)} sent, ${number(calls.pushed)} pushed, ${number(calls.answered)} ended`)]),
+    ...(wakeMs === undefined ? [] : [row("INVITE to push", quantiles(wakeMs))]),
+    ...(tunnelMs === undefined ? [] : [row("tunnel to INVITE", quantiles(tunnelMs))]),
+  ];
+}

@@ -1,0 +1,83 @@
+import type { Subprocess } from "bun";
+import { dirname, join } from "node:path";
+import { Readings } from "./readings.ts";
+
+const readyMsMax = 120_000;
+const readMsMax = 10_000;
+
+/** Command line of this very program: with the compiled one there is no script to name. */
+export function ownCommand(): readonly string[] {
+  return Bun.main.startsWith("/$bunfs") ? [process.execPath] : [process.execPath, Bun.main];
+}
+
+/** `wakeline serve` as a process of its own, measured from outside by its metrics. */
+export class ServerProcess {
+  readonly #process: Subprocess<"ignore", "pipe", Bun.BunFile>;
+  readonly #metricsUrl: string;
+  /** From the start of the process to its `ready`. */
+  readonly readyMs: number;
+
+  private constructor(process: Subprocess<"ignore", "pipe", Bun.BunFile>, metricsUrl: string, readyMs: number) {
+    this.#process = process;
+    this.#metricsUrl = metricsUrl;
+    this.readyMs = readyMs;
+  }
+
+  /** Rejects with an Error when the server ends or stays silent before it is ready, with its last words. */
+  static async start(configFile: string, operator: string): Promise<ServerProcess> {
+    const logFile = join(dirname(configFile), `server-${Date.now()}.log`);
+    const startMs = performance.now();
+    const child = Bun.spawn([...ownCommand(), "serve", "--config", configFile], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: Bun.file(logFile),
+      env: { ...process.env, NODE_ENV: "production" },
+    });
+    const ready = await readyLine(child);
+    if (!ready) {
+      child.kill("SIGKILL");
+      const words = await Bun.file(logFile).text();
+      throw new Error(`the server did not become ready: ${words.trim().split("\n").at(-1) ?? ""}`);
+    }
+    return new ServerProcess(child, `http://${operator}/metrics`, performance.now() - startMs);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Rejects when the server is gone. */
+  async read(): Promise<Readings> {
+    const response = await fetch(this.#metricsUrl, { signal: AbortSignal.timeout(readMsMax) });
+    return Readings.parse(await response.text(), performance.now());
+  }
+
+  /** Ends it as a power cut would, or in order. */
+  async stop(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    this.#process.kill(signal);
+    await this.#process.exited;
+  }
+}
+
+async function readyLine(child: Subprocess<"ignore", "pipe", Bun.BunFile>): Promise<boolean> {
+  const timer = setTimeout(() => child.kill("SIGKILL"), readyMsMax);
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return false;
+      text += value;
+      if (!/^ready$/m.test(text)) continue;
+      // What it says later must not fill the pipe.
+      void drain(reader);
+      return true;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function drain(reader: { read(): Promise<{ done: boolean }> }): Promise<void> {
+  while (!(await reader.read()).done);
+}
