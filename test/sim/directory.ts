@@ -67,6 +67,11 @@ export class SimDirectory implements Directory {
     });
   }
 
+  unsubscribe(account: SimAccount, deviceId: DeviceId): void {
+    const at = account.subscriptions.findIndex((one) => one.deviceId === deviceId);
+    if (at >= 0) account.subscriptions.splice(at, 1);
+  }
+
   setPresence(account: SimAccount, deviceId: DeviceId, presence: Presence): void {
     const at = account.subscriptions.findIndex((one) => one.deviceId === deviceId);
     const one = account.subscriptions[at];

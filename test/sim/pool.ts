@@ -89,7 +89,6 @@ export class SimPool implements Uplink {
   }
 
   open(phone: Phone): Tunnel {
-    const { wire } = this.#world;
     this.#ofDevice.get(phone.deviceId)?.closeAtServer();
     const tunnelId = ++this.#tunnelIds as TunnelId;
     const tunnel = new SimTunnel(this.#world, this.#dice, this.#weather, phone, tunnelId, () => {

@@ -128,8 +128,7 @@ function mishap(world: World, dice: Dice, mishaps: Mishaps, n: number, accounts:
   }
   if (dice.chance(0.02)) world.clock.jumpWall(dice.between(-7_200_000, 7_200_000));
   if (dice.chance(mishaps.dropRatio) && world.plan.transport === "tcp") {
-    world.wasDropped = true;
-    world.trunk.server.dropConnections("closed by the server");
+    world.dropConnections();
   }
   if (dice.chance(mishaps.flipRatio)) flip(world, dice, dice.pick(accounts));
   if (dice.chance(mishaps.strangerRatio)) world.stranger(dice.pick(accounts).record.username);

@@ -59,6 +59,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   wasSilenced = false;
   /** Some of the time connections of the servers broke. */
   wasDropped = false;
+  isDrained = false;
   readonly lane = new Lane(new ArrayBuffer(Lane.bytes(1)), 0);
   readonly memory: ArrayBuffer;
   core: ShardCore;
@@ -197,6 +198,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     checkEvent(event, this.#complain);
     if (event.kind === "journal") this.#checkSilence(event.summary.callId, event.summary.state, event.targets);
     if (event.kind === "callState") this.note("", "wakeline", "pool", `${event.call} ${event.state}`);
+    if (event.kind === "drained") this.isDrained = true;
     if (event.kind === "presenceDone") this.#presenceDone.get(event.requestId)?.(event.pending);
   }
 
@@ -218,6 +220,19 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
         }
       }
     });
+  }
+
+  /** The servers close every connection: each account's REGISTER renews its flow at once (RFC 5626 §4.5). */
+  dropConnections(): void {
+    this.wasDropped = true;
+    for (const { record } of this.directory.byId.values()) this.registers.excuse(record.username, this.clock.nowMs());
+    this.trunk.server.dropConnections("closed by the server");
+  }
+
+  /** The store takes a device off an account, as when its owner leaves. */
+  unsubscribe(account: SimAccount, deviceId: DeviceId): void {
+    this.directory.unsubscribe(account, deviceId);
+    this.command({ kind: "subscriptionRemoved", accountId: account.record.accountId, deviceId });
   }
 
   onPresenceDone(requestId: number, then: (isPending: boolean) => void): void {

@@ -1,0 +1,78 @@
+import { describe, expect, test } from "bun:test";
+import { tellOf } from "./report.ts";
+import { planOf, play } from "./scenario.ts";
+import { World } from "./world.ts";
+
+/** Fixed, so that a failure is the same for everybody; `bun test/sim/run.ts --seconds N --seed S` goes on from here. */
+const seeds = Array.from({ length: 20 }, (_, n) => n + 1);
+
+describe("a shard among registrars, callers, push providers and phones", () => {
+  test.each(seeds)("keeps every rule in world %p", (seed) => {
+    const outcome = play(seed);
+    if (outcome.world.violations.length > 0) throw new Error(tellOf(outcome));
+    expect(outcome.answered).toBeGreaterThan(10);
+  });
+
+  test("is the same world again for the same seed", () => {
+    const [first, second] = [play(3, { calls: 60 }), play(3, { calls: 60 })];
+    expect(second.world.host.sent).toBe(first.world.host.sent);
+    expect(second.world.pool.frames).toBe(first.world.pool.frames);
+    expect(second.answered).toBe(first.answered);
+  });
+});
+
+/** Fair weather, nobody's tunnel breaks. */
+function calm(seed: number): World {
+  const plan = planOf(seed);
+  const world = new World({
+    ...plan,
+    transport: "udp",
+    weather: { delayMs: [1, 3], lossRatio: 0, duplicateRatio: 0 },
+    pool: { ...plan.pool, pushMs: [20, 100], pushLoss: 0, pushFails: 0, tunnelMs: [1, 5], noticeMs: [0, 10] },
+    habits: { ...plan.habits, breaksPerSec: 0, dies: 0, deafToPush: 0, answers: 1, declines: 0 },
+    accounts: 40,
+    devicesMax: 1,
+    registrar: { expiresMaxSec: 600 },
+  });
+  world.start();
+  world.run(3_000);
+  expect(world.registrar.registered).toBe(40);
+  return world;
+}
+
+const patient = { patienceMs: Infinity, ending: "cancel", talkMs: 5_000, reinvites: false, asks: false } as const;
+
+describe("a shard that dies", () => {
+  test("comes back on the same columns without one REGISTER, and calls go on arriving", () => {
+    const world = calm(1);
+    const heard = world.registrar.requests;
+    world.crash();
+    world.run(10_000);
+    expect(world.registrar.requests).toBe(heard);
+    for (let n = 1; n <= 40; n++) expect(world.trunk.place(`u${n}`, patient)).toBeDefined();
+    world.run(30_000);
+    expect([...world.trunk.calls.values()].filter(({ dialog }) => dialog !== undefined)).toHaveLength(40);
+    expect(world.registrar.requests).toBe(heard);
+    world.run(600_000, 50);
+    expect(world.registrar.registered).toBe(40);
+    expect(world.count("registerLapsed")).toBe(0);
+    expect(world.violations).toEqual([]);
+  });
+});
+
+describe("a shard that drains", () => {
+  test("lets calls end, takes no new one, and says when it is done", () => {
+    const world = calm(2);
+    for (let n = 1; n <= 10; n++) world.trunk.place(`u${n}`, patient);
+    world.run(2_000);
+    world.command({ kind: "drain", drainMs: 60_000 });
+    const late = world.trunk.place("u20", patient);
+    world.run(1_000);
+    expect(late?.asked?.finalStatus).toBe(503);
+    expect(world.isDrained).toBe(false);
+    world.run(30_000);
+    expect(world.isDrained).toBe(true);
+    expect([...world.trunk.calls.values()].filter(({ dialog }) => dialog !== undefined)).toHaveLength(10);
+    expect(world.violations).toEqual([]);
+  });
+});
