@@ -242,7 +242,7 @@ request_route {
   xlog("L_NOTICE", "LABREQUEST $rm\t${fields.join("\t")}\n");
   if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
   force_rport();
-${options.edgeOf === undefined ? registrarRoute(options, isNat) : edgeRoute(options.edgeOf)}
+${options.edgeOf === undefined ? registrarRoute(isNat) : edgeRoute(options.edgeOf)}
 }
 
 route[RELAY] {
@@ -267,8 +267,7 @@ event_route[xhttp:request] {
 }
 
 /** A proxy that challenges what comes from its own domain, and a registrar (RFC 3261 §16, §10.3). */
-function registrarRoute(options: KamailioOptions, isNat: boolean): string {
-  void options;
+function registrarRoute(isNat: boolean): string {
   return `
   if (is_method("CANCEL")) { if (t_check_trans()) { route(RELAY); } exit; }
   if (has_totag()) {
@@ -310,10 +309,11 @@ ${isNat ? "    fix_nated_register(); setbflag(6); setbflag(7);" : ""}
 function edgeRoute(registrarPort: number): string {
   return `
   if (is_method("CANCEL")) { if (t_check_trans()) { route(RELAY); } exit; }
-  if (loose_route()) { if (!has_totag() && is_method("INVITE|SUBSCRIBE")) { record_route(); } route(RELAY); }
+  # A route that names this proxy alone does not count as "driven" in a new request, so the last two lines look where it came from.
+  if (loose_route() && has_totag()) { route(RELAY); }
   if (has_totag() && is_method("ACK")) { if (t_check_trans()) { route(RELAY); } exit; }
   if (is_method("REGISTER")) { add_path_received(); }
   if (is_method("INVITE|SUBSCRIBE")) { record_route(); }
-  $du = "sip:127.0.0.1:${registrarPort}";
+  if ($sp != ${registrarPort}) { $du = "sip:127.0.0.1:${registrarPort}"; }
   route(RELAY);`;
 }
