@@ -6,21 +6,26 @@ const digits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padSta
 
 /** Undefined unless `text` is 36 characters of hexadecimal digits (of either case) and dashes in the usual places. */
 export function uuidBytes(text: string): Uint8Array | undefined {
-  if (text.length !== 36) return undefined;
   const bytes = new Uint8Array(16);
+  return readUuid(text, bytes) ? bytes : undefined;
+}
+
+/** The same into the first 16 bytes of `into`; false, and `into` as it comes, when `text` is no UUID. */
+export function readUuid(text: string, into: Uint8Array): boolean {
+  if (text.length !== 36) return false;
   let at = 0;
   for (let n = 0; n < 16; n++) {
     if (at === 8 || at === 13 || at === 18 || at === 23) {
-      if (text.charCodeAt(at) !== 45) return undefined;
+      if (text.charCodeAt(at) !== 45) return false;
       at++;
     }
     const high = nibble(text.charCodeAt(at));
     const low = nibble(text.charCodeAt(at + 1));
-    if (high < 0 || low < 0) return undefined;
-    bytes[n] = (high << 4) | low;
+    if (high < 0 || low < 0) return false;
+    into[n] = (high << 4) | low;
     at += 2;
   }
-  return bytes;
+  return true;
 }
 
 /** Lower-case text of 16 bytes. */

@@ -35,11 +35,7 @@ export class Arena {
       if (part.length > partBytesMax) throw new RangeError("a part of an arena entry is too long");
       need += part.length + 2;
     }
-    if (this.#used + need > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.#used + need));
-      grown.set(this.bytes.subarray(0, this.#used));
-      this.bytes = grown;
-    }
+    this.#makeRoom(need);
     const entry = this.#used;
     let at = entry;
     for (const part of parts) {
@@ -51,6 +47,28 @@ export class Arena {
       this.bytes.set(part, at);
       at += part.length;
     }
+    this.#used = at;
+    return entry;
+  }
+
+  /**
+   * Stores an entry whose first part is an ASCII text of at most 127 characters and whose others are empty; returns 0 for any other
+   * text. What most names are, without arrays between.
+   */
+  addText(text: string): number {
+    const { length } = text;
+    if (length > shortMax) return 0;
+    this.#makeRoom(length + this.#parts);
+    const entry = this.#used;
+    const { bytes } = this;
+    bytes[entry] = length;
+    for (let n = 0; n < length; n++) {
+      const code = text.charCodeAt(n);
+      if (code > 0x7f) return 0;
+      bytes[entry + 1 + n] = code;
+    }
+    let at = entry + 1 + length;
+    for (let n = 1; n < this.#parts; n++) bytes[at++] = 0;
     this.#used = at;
     return entry;
   }
@@ -80,6 +98,13 @@ export class Arena {
     for (let n = 0; n < nth; n++) at = this.partAt(at) + this.lengthAt(at);
     const from = this.partAt(at);
     return this.bytes.slice(from, from + this.lengthAt(at));
+  }
+
+  #makeRoom(need: number): void {
+    if (this.#used + need <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.#used + need));
+    grown.set(this.bytes.subarray(0, this.#used));
+    this.bytes = grown;
   }
 
   /** Keeps the entries that `rows` names and forgets the rest: each one's offset changes and is handed back by `moved`. */

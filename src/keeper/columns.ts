@@ -1,7 +1,7 @@
 import { fromByteArray } from "ipaddr.js";
 import type { AccountId, RegistrationIndex } from "../base/ids.ts";
 import type { RegistrationMode } from "../base/records.ts";
-import { uuidBytes, uuidText } from "../base/uuid.ts";
+import { readUuid, uuidText } from "../base/uuid.ts";
 import type { Transport } from "../net/network.ts";
 import { RowIndex } from "./row-index.ts";
 
@@ -130,6 +130,11 @@ export class Columns {
   readonly #times: Float64Array;
   readonly #header: Uint32Array;
   readonly #byAccount: RowIndex;
+  readonly #isProbe = (row: RegistrationIndex): boolean => {
+    const at = row * rowWords;
+    for (let n = 0; n < 4; n++) if (this.#words[at + n] !== probe[n]) return false;
+    return true;
+  };
   /** Rows that may be used again, oldest first. */
   #free: { readonly row: RegistrationIndex; readonly sinceMs: number }[] = [];
   #freeFrom = 0;
@@ -172,10 +177,9 @@ export class Columns {
   allocate(accountId: AccountId, nowMs: number, restMs: number): RegistrationIndex | undefined {
     const row = this.#take(nowMs, restMs);
     if (row === undefined) return undefined;
-    const uuid = uuidBytes(accountId);
-    if (uuid === undefined) throw new RangeError("an account id is a UUID");
+    if (!readUuid(accountId, probeBytes)) throw new RangeError("an account id is a UUID");
     this.#words.fill(0, row * rowWords, (row + 1) * rowWords);
-    this.#bytes.set(uuid, row * rowBytes);
+    this.#words.set(probe, row * rowWords);
     this.#byAccount.add(row);
     return row;
   }
@@ -202,14 +206,8 @@ export class Columns {
   }
 
   find(accountId: AccountId): RegistrationIndex | undefined {
-    const uuid = uuidBytes(accountId);
-    if (uuid === undefined) return undefined;
-    const words = new Uint32Array(uuid.buffer);
-    return this.#byAccount.find(mixId(words[0]!, words[1]!, words[2]!, words[3]!), (row) => {
-      const at = row * rowWords;
-      for (let n = 0; n < 4; n++) if (this.#words[at + n] !== words[n]) return false;
-      return true;
-    });
+    if (!readUuid(accountId, probeBytes)) return undefined;
+    return this.#byAccount.find(mixId(probe[0]!, probe[1]!, probe[2]!, probe[3]!), this.#isProbe);
   }
 
   /** Whether the row belongs to somebody. */
@@ -488,6 +486,10 @@ export class Columns {
     return (a ^ (b << 7) ^ (b >>> 25) ^ (a >>> 16)) >>> 0;
   }
 }
+
+/** The id that is being looked for; a row's words are compared with these. */
+const probe = new Uint32Array(4);
+const probeBytes = new Uint8Array(probe.buffer);
 
 function mixId(a: number, b: number, c: number, d: number): number {
   const mixed = Math.imul(a ^ Math.imul(b, 0x9e3779b1) ^ Math.imul(c, 0x85ebca6b) ^ d, 0xc2b2ae35);

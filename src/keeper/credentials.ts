@@ -13,7 +13,8 @@ import type { Arena } from "./arena.ts";
 import { Flag, type Columns } from "./columns.ts";
 import type { Profile } from "./profile.ts";
 import type { RandomPool } from "./random-pool.ts";
-import type { Realms } from "./realms.ts";
+import type { Realm, Realms } from "./realms.ts";
+import type { CredentialMarks } from "./register-shape.ts";
 import { ha1Of, type Secrets } from "./secrets.ts";
 import { copy, put } from "./put.ts";
 import { ChainFlag, keptBytesMax, KeptFlag, type VolatileRows } from "./volatile-rows.ts";
@@ -105,43 +106,86 @@ export class Credentials {
     } else this.#volatile.setNonceCount(row, this.#volatile.nonceCount(row) + 1);
   }
 
-  /** HOT. Writes the credential lines of the request in hand at out[at, …); returns the offset behind. The same columns give the same bytes. */
-  write(row: RegistrationIndex, profile: Profile, out: Uint8Array, at: number): number {
+  /** HOT. What kind of credentials `write` would write, in a number: equal ones differ only where `marks` say. -1: of no kind. */
+  kind(row: RegistrationIndex): number {
+    const volatile = this.#volatile;
+    if (volatile.kept(row, KeptFlag.outside)) return -1;
+    const entry = volatile.entry(row);
+    // Another name in the credentials than in the URI.
+    if (this.#arena.lengthAt(this.#arena.partAt(entry) + this.#arena.lengthAt(entry)) !== 0) return -1;
+    return (
+      volatile.nonceLength(row) |
+      (volatile.opaqueLength(row) << 8) |
+      (volatile.keptAlgorithm(row) << 16) |
+      (volatile.kept(row, KeptFlag.qopAuth) ? 1 << 20 : 0) |
+      (volatile.kept(row, KeptFlag.proxy) ? 1 << 21 : 0) |
+      (volatile.kept(row, KeptFlag.opaque) ? 1 << 22 : 0) |
+      (volatile.kept(row, KeptFlag.algorithmGiven) ? 1 << 23 : 0) |
+      (1 << 24)
+    );
+  }
+
+  /** HOT. The realm of the kept credentials. */
+  realm(row: RegistrationIndex): Realm | undefined {
+    return this.#realms.get(this.#volatile.realm(row));
+  }
+
+  /**
+   * Writes the credential lines of the request in hand at out[at, …); returns the offset behind. The same columns give the same bytes.
+   * `marks` is told where what is.
+   */
+  write(row: RegistrationIndex, profile: Profile, out: Uint8Array, at: number, marks: CredentialMarks): number {
     const volatile = this.#volatile;
     if (volatile.kept(row, KeptFlag.outside)) return this.#writeOutside(row, profile, out, at);
-    const algorithm = volatile.keptAlgorithm(row) as KnownAlgorithmId;
-    const nonceAt = volatile.nonceAt(row);
-    const nonceTo = nonceAt + volatile.nonceLength(row);
-    const realm = this.#realms.get(volatile.realm(row))!;
+    const algorithm = volatile.keptAlgorithm(row);
+    const nonceLength = volatile.nonceLength(row);
     let to = put(out, at, volatile.kept(row, KeptFlag.proxy) ? proxyUser : authorizationUser);
+    marks.user = to;
     to = this.#writeUsername(row, out, to);
-    to = put(out, to, realm.untilNonce);
-    to = copy(out, to, volatile.bytes, nonceAt, nonceTo);
-    to = put(out, to, profile.untilResponse);
-    const digest = this.#digest;
-    digest.ha1Raw(algorithm, volatile.bytes, volatile.ha1At(row));
-    digest.nonce(volatile.bytes, nonceAt, nonceTo);
-    const qop = volatile.kept(row, KeptFlag.qopAuth);
-    if (qop) {
-      writeHex8(volatile.cnonce(row), cnonceBytes, 0);
-      digest.auth(volatile.nonceCount(row), cnonceBytes, 0, 8);
-    }
-    to = digest.write(profile.ha2(algorithm), 0, out, to);
+    to = put(out, to, this.realm(row)!.untilNonce);
+    marks.nonce = to;
+    to = put(out, to + nonceLength, profile.untilResponse);
+    marks.response = to;
+    to += hexChars(algorithm as KnownAlgorithmId);
     const algorithmPart = volatile.kept(row, KeptFlag.algorithmGiven) ? algorithm : 0;
-    if (qop) {
+    if (volatile.kept(row, KeptFlag.qopAuth)) {
       to = put(out, to, untilCnonce[algorithmPart]!);
-      to = copy(out, to, cnonceBytes, 0, 8);
-      to = put(out, to, untilCount);
-      to = writeHex8(volatile.nonceCount(row), out, to);
+      marks.cnonce = to;
+      to = put(out, to + 8, untilCount);
+      marks.count = to;
+      to += 8;
     } else to = put(out, to, afterResponse[algorithmPart]!);
     if (volatile.kept(row, KeptFlag.opaque)) {
       to = put(out, to, untilOpaque);
-      to = copy(out, to, volatile.bytes, nonceTo, nonceTo + volatile.opaqueLength(row));
-      to = put(out, to, endOpaque);
+      marks.opaque = to;
+      to = put(out, to + volatile.opaqueLength(row), endOpaque);
     }
     out[to] = 0x0d;
     out[to + 1] = 0x0a;
+    this.fill(row, profile, out, marks);
     return to + 2;
+  }
+
+  /** HOT. Writes what differs between answers of one kind into out, at the places that `marks` names. */
+  fill(row: RegistrationIndex, profile: Profile, out: Uint8Array, marks: CredentialMarks): void {
+    const volatile = this.#volatile;
+    const digest = this.#digest;
+    const algorithm = volatile.keptAlgorithm(row) as KnownAlgorithmId;
+    const { bytes } = volatile;
+    const nonceAt = volatile.nonceAt(row);
+    const nonceTo = nonceAt + volatile.nonceLength(row);
+    copy(out, marks.nonce, bytes, nonceAt, nonceTo);
+    digest.ha1Raw(algorithm, bytes, volatile.ha1At(row));
+    digest.nonce(bytes, nonceAt, nonceTo);
+    if (volatile.kept(row, KeptFlag.qopAuth)) {
+      const count = volatile.nonceCount(row);
+      writeHex8(volatile.cnonce(row), out, marks.cnonce);
+      writeHex8(count, out, marks.count);
+      digest.auth(count, out, marks.cnonce, marks.cnonce + 8);
+    }
+    digest.write(profile.ha2(algorithm), 0, out, marks.response);
+    if (volatile.kept(row, KeptFlag.opaque))
+      copy(out, marks.opaque, bytes, nonceTo, nonceTo + volatile.opaqueLength(row));
   }
 
   /**

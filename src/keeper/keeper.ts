@@ -18,7 +18,7 @@ import { Ledger } from "./ledger.ts";
 import { Happening, RegistrationStateId, type RegistrationStateNumber } from "./machine.ts";
 import { isToken, lineToken, tokenRow } from "./names.ts";
 import { PresenceRequests } from "./presence-requests.ts";
-import { domainText, profileKeyOf, type ProfileKey } from "./profile.ts";
+import { domainText, type ProfileKey } from "./profile.ts";
 import { Proofs } from "./proofs.ts";
 import { RandomPool } from "./random-pool.ts";
 import { Registrar, Registrars } from "./registrar.ts";
@@ -258,7 +258,7 @@ export class Keeper {
     const now = this.#read();
     const { requestId, accountId, secret } = command;
     const record = this.#directory.account(accountId);
-    const key = record === undefined ? undefined : profileKeyOf(record, this.#ledger.userAgent);
+    const key = record === undefined ? undefined : this.#ledger.keyOf(record);
     if (record === undefined || key === undefined) {
       this.#events.onProof(requestId, "unavailable", 0, record === undefined ? "no such account" : "no such host");
       return;
@@ -492,7 +492,7 @@ export class Keeper {
   #change(row: RegistrationIndex, record: AccountRecord): void {
     const now = this.#attempts.nowMs;
     const ledger = this.#ledger;
-    const key = profileKeyOf(record, ledger.userAgent);
+    const key = ledger.keyOf(record);
     if (key === undefined) {
       this.#remove(row);
       return;

@@ -68,6 +68,8 @@ export class Ledger {
   readonly #reasons = new Map<RegistrationIndex, string>();
   readonly #byUser: RowIndex;
   readonly #events: LedgerEvents;
+  #lastRecord: AccountRecord | undefined;
+  #lastKey: ProfileKey | undefined;
   readonly #startMs: number;
   /** wall = monotonic + this. */
   #wallOffsetMs: number;
@@ -164,9 +166,18 @@ export class Ledger {
     return this.columns.mode(row) === ModeId.auto && this.columns.learnedMode(row) === ModeId.auto;
   }
 
+  /** The key of the account's profile; undefined when its proxy or domain is no host. Accounts that come in a row mostly share one. */
+  keyOf(record: AccountRecord): ProfileKey | undefined {
+    const last = this.#lastRecord;
+    if (last !== undefined && isAlike(last, record)) return this.#lastKey;
+    this.#lastRecord = record;
+    this.#lastKey = profileKeyOf(record, this.userAgent);
+    return this.#lastKey;
+  }
+
   /** A new row for the account; undefined when there is no room or its domain is no host. */
   create(record: AccountRecord, nowMs: number): RegistrationIndex | undefined {
-    const key = profileKeyOf(record, this.userAgent);
+    const key = this.keyOf(record);
     if (key === undefined) return undefined;
     const row = this.columns.allocate(record.accountId, nowMs, rowRestMs);
     if (row === undefined) return undefined;
@@ -179,12 +190,11 @@ export class Ledger {
 
   /** A row that the columns kept over a restart gets its other half. False when the account's domain is no host: the row is gone. */
   adopt(row: RegistrationIndex, record: AccountRecord, nowMs: number): boolean {
-    const key = profileKeyOf(record, this.userAgent);
+    const key = this.keyOf(record);
     if (key === undefined) {
       this.columns.free(row, nowMs);
       return false;
     }
-    this.volatile.clear(row);
     this.attach(row, record, key);
     this.lane.add(gauges[this.columns.state(row)]!, 1);
     return true;
@@ -205,7 +215,7 @@ export class Ledger {
     const { columns, volatile } = this;
     const profile = this.profiles.acquire(key);
     volatile.setProfile(row, profile.id);
-    volatile.setEntry(row, this.arena.add(namesOf(record)));
+    volatile.setEntry(row, this.#addNames(record));
     profile.registrar.add(row);
     if (key.natEmulation) profile.registrar.natEmulated++;
     this.#countState(row, columns.state(row), 1);
@@ -385,6 +395,15 @@ export class Ledger {
     return this.volatile.peer(row);
   }
 
+  #addNames(record: AccountRecord): number {
+    const { username, authUsername } = record;
+    if ((authUsername === undefined || authUsername === username) && plainName.test(username)) {
+      const entry = this.arena.addText(username);
+      if (entry !== 0) return entry;
+    }
+    return this.arena.add(namesOf(record));
+  }
+
   #countState(row: RegistrationIndex, state: number, by: 1 | -1, registrar = this.registrar(row)): void {
     if (state === RegistrationStateId.registered) registrar.registered += by;
     else if (state === RegistrationStateId.refused) registrar.refused += by;
@@ -419,6 +438,22 @@ function hashOf(bytes: Uint8Array, from: number, to: number): number {
   for (let at = from; at < to; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
   hash ^= hash >>> 15;
   return Math.imul(hash, 0x85ebca6b) >>> 0;
+}
+
+/** Names that are written in URIs and credentials as they are. */
+const plainName = /^[\w.+-]+$/;
+
+/** Whether two accounts have all in common that a profile is made of. */
+function isAlike(a: AccountRecord, b: AccountRecord): boolean {
+  return (
+    a.domain === b.domain &&
+    a.proxy === b.proxy &&
+    a.alternateProxy === b.alternateProxy &&
+    a.transport === b.transport &&
+    a.expiresSec === b.expiresSec &&
+    a.userAgent === b.userAgent &&
+    a.natEmulation === b.natEmulation
+  );
 }
 
 /** The two names of an account's arena entry. */

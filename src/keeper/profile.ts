@@ -149,6 +149,7 @@ export class Profiles {
   readonly #registrarOf: (key: ProfileKey) => Registrar;
   readonly #byId: (Profile | undefined)[] = [undefined];
   readonly #byKey = new Map<string, Profile>();
+  #last: Profile | undefined;
   readonly #free: number[] = [];
 
   /** `registrarOf` makes or finds the registrar of a target. */
@@ -165,6 +166,11 @@ export class Profiles {
 
   /** The profile for `key`, one use more. */
   acquire(key: ProfileKey, base?: Profile): Profile {
+    // The very same key object: accounts of one provider come by the thousand.
+    if (this.#last?.key === key && this.#last.uses > 0) {
+      this.#last.uses++;
+      return this.#last;
+    }
     const text = keyText(key);
     let profile = this.#byKey.get(text);
     if (profile === undefined) {
@@ -175,6 +181,7 @@ export class Profiles {
       if (base !== undefined) base.uses++;
     }
     profile.uses++;
+    this.#last = profile;
     return profile;
   }
 

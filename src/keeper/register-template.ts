@@ -1,3 +1,4 @@
+import { RegisterShapes } from "./register-shape.ts";
 import type { LocalAddress, Transport } from "../net/network.ts";
 
 const encoder = new TextEncoder();
@@ -38,6 +39,7 @@ export class RegisterTemplate {
   readonly expires: Uint8Array;
   readonly zeroExpires: Uint8Array;
   readonly tail: Uint8Array;
+  readonly shapes = new RegisterShapes();
 
   constructor(options: {
     readonly requestUri: string;
