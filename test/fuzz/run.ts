@@ -3,9 +3,14 @@ import { check } from "./check.ts";
 import { mutant } from "./mutate.ts";
 import { Seeded } from "./seeded.ts";
 
+/** Messages until the compiler and the heap have settled: what memory does before that is no leak. */
+const warmUpCount = 10_000;
+/** The most that resident memory may grow after that, however long it runs. */
+const grownMbMax = 20;
+
 /**
  * `bun run fuzz --seconds N [--seed N]`: mutated messages through everything that reads or writes SIP, until the time is
- * over or one breaks a promise. Each message has a seed of its own; `--seed` with the printed one tries it first.
+ * over, one breaks a promise, or memory grows. Each message has a seed of its own; `--seed` with the printed one tries it first.
  */
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "10" }, seed: { type: "string" } } });
 const seconds = Number(values.seconds);
@@ -16,9 +21,10 @@ if (!Number.isFinite(seconds) || !Number.isSafeInteger(first)) {
 }
 
 const end = performance.now() + seconds * 1000;
-const rssBefore = process.memoryUsage().rss;
+let settledMb: number | undefined;
 let count = 0;
 do {
+  if (count === warmUpCount) settledMb = residentMb();
   const seed = first + count;
   const random = new Seeded(seed);
   const bytes = mutant(random);
@@ -33,6 +39,17 @@ do {
   }
   count++;
 } while (performance.now() < end);
-const grownMb = (process.memoryUsage().rss - rssBefore) / 2 ** 20;
-console.log(`seeds ${first} to ${first + count - 1}; resident memory grew by ${grownMb.toFixed(0)} MB`);
+const grownMb = settledMb === undefined ? 0 : residentMb() - settledMb;
+console.log(
+  `seeds ${first} to ${first + count - 1}; resident memory grew by ${grownMb.toFixed(0)} MB after the first ${warmUpCount}`,
+);
+if (grownMb >= grownMbMax) {
+  console.log(`${count} passed, memory grew by ${grownMbMax} MB or more`);
+  process.exit(1);
+}
 console.log(`${count} passed, 0 failed`);
+
+function residentMb(): number {
+  Bun.gc(true);
+  return process.memoryUsage().rss / 2 ** 20;
+}
