@@ -312,9 +312,7 @@ export class InboundCall implements Cancellable {
     this.#core.alarms.clear(leg.silence);
     if (view.status >= 600) {
       // §16.7 step 5: nobody else is asked, but whoever is answering right now still may.
-      for (const other of this.#legs.values()) {
-        if (other !== leg && !other.isDone) this.#cancelLeg(other, declinedReason);
-      }
+      this.#endLegs(declinedReason, undefined);
       if (this.#isAsking()) {
         this.#grace ??= this.#core.alarms.set(this.#core.nowMs() + declineGraceMs, () => this.#settle());
         return;

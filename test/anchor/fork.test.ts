@@ -132,6 +132,20 @@ describe("fork to several phones, RFC 3261 §16.7", () => {
     expect(bench.count("callsRefused")).toBe(1);
   });
 
+  test("a 6xx: phones that were woken and are still asleep are told by push to stay quiet", () => {
+    const bench = new AnchorBench();
+    const server = bench.addServer();
+    const alice = bench.addAccount("alice", server, { mobile: {}, tablet: {} });
+    server.invites(alice);
+    server.gets(100);
+    bench.wakes("mobile", "tablet");
+    const mobile = bench.phone("mobile");
+    mobile.opens();
+    mobile.answers(mobile.gets("INVITE"), 603);
+    server.gets(603);
+    expect(bench.pushes("cancel", "tablet").text).toBe("Declined on another device");
+  });
+
   test("a 6xx does not wait for ever for phones that are cancelled", () => {
     const { bench, server, phones, offered } = ringing();
     phones[0].answers(offered[0], 603);
