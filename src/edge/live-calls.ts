@@ -37,7 +37,8 @@ interface Known extends LiveCall {
   isOver: boolean;
   overAtMs: number;
   readonly wakes: Map<DeviceId, Wake>;
-  readonly devices: Set<DeviceId>;
+  /** Its devices and, where a journal line told it, what the call is for each: answered here is answered elsewhere there. */
+  readonly states: Map<DeviceId, CallState | undefined>;
 }
 
 /**
@@ -60,14 +61,16 @@ export class LiveCalls {
   /** The call as one of its devices may see it; undefined for any other device. */
   of(call: CallUuid, deviceId: DeviceId): LiveCall | undefined {
     const known = this.#calls.get(call);
-    return known?.devices.has(deviceId) === true ? known : undefined;
+    return known?.states.has(deviceId) === true
+      ? { ...known, state: known.states.get(deviceId) ?? known.state }
+      : undefined;
   }
 
   /** A device is about to be woken. False when it was already (the same call, told of twice). */
   waking(call: Omit<LiveCall, "state">, deviceId: DeviceId, isVoip: boolean): boolean {
     const known = this.#know({ ...call, state: "ringing" });
     known.deadlineMs ??= call.deadlineMs;
-    known.devices.add(deviceId);
+    if (!known.states.has(deviceId)) known.states.set(deviceId, undefined);
     if (known.wakes.has(deviceId)) return false;
     known.wakes.set(deviceId, { isVoip, acceptedAtMs: undefined, tunnelAtMs: undefined, inviteAtMs: undefined });
     this.#awaited.set(deviceId, (this.#awaited.get(deviceId) ?? new Set()).add(known));
@@ -117,18 +120,19 @@ export class LiveCalls {
     }
   }
 
-  /** What a shard says of a call, by state or by summary. */
+  /** What the call is for some of its devices. */
   changed(call: LiveCall, devices: readonly DeviceId[]): void {
     const known = this.#know(call);
-    for (const deviceId of devices) known.devices.add(deviceId);
-    this.stateOf(call.call, call.state, call.state !== "ringing" && call.state !== "answered");
+    for (const deviceId of devices) known.states.set(deviceId, call.state);
   }
 
+  /** What the call is as a whole. */
   stateOf(call: CallUuid, state: CallState, isOver: boolean): void {
     const known = this.#calls.get(call);
     if (known === undefined) return;
     if (state === "answered" && known.state === "ringing") this.#answered(known);
     known.state = state;
+    for (const [deviceId, own] of known.states) if (own === "ringing") known.states.set(deviceId, undefined);
     if (isOver && !known.isOver) {
       known.isOver = true;
       known.overAtMs = this.#clock.wallMs();
@@ -159,7 +163,7 @@ export class LiveCalls {
   #know(call: LiveCall): Known {
     const before = this.#calls.get(call.call);
     if (before !== undefined) return before;
-    const known: Known = { ...call, isOver: false, overAtMs: 0, wakes: new Map(), devices: new Set() };
+    const known: Known = { ...call, isOver: false, overAtMs: 0, wakes: new Map(), states: new Map() };
     this.#calls.set(call.call, known);
     if (this.#calls.size > callsMax) {
       for (const oldest of this.#calls.values()) {

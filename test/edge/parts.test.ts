@@ -141,6 +141,33 @@ describe("device tokens", () => {
 });
 
 describe("live calls", () => {
+  test("what is answered for one device is answered elsewhere for the others, while the call goes on", () => {
+    const clock = new VirtualClock();
+    const metrics = new Metrics({ lanes: [new Lane(new SharedArrayBuffer(Lane.bytes(1)), 0)], startedAtMs: 0 });
+    const calls = new LiveCalls(clock, metrics);
+    const call = {
+      call: "c" as CallUuid,
+      callId: "c",
+      accountId: "a" as AccountId,
+      from: { uri: "sip:x" },
+      startedAtMs: clock.wallMs(),
+      deadlineMs: undefined,
+    };
+    const [here, there] = ["here" as DeviceId, "there" as DeviceId];
+    calls.changed({ ...call, state: "ringing" }, [here, there]);
+    calls.stateOf(call.call, "answered", false);
+    calls.changed({ ...call, state: "answered" }, [here]);
+    calls.changed({ ...call, state: "answeredElsewhere" }, [there]);
+    clock.advance(3_600_000);
+    calls.sweep();
+    expect(calls.of(call.call, here)?.state).toBe("answered");
+    expect(calls.of(call.call, there)?.state).toBe("answeredElsewhere");
+    calls.stateOf(call.call, "ended", true);
+    calls.changed({ ...call, state: "ended" }, [here]);
+    expect(calls.of(call.call, here)?.state).toBe("ended");
+    expect(calls.of(call.call, there)?.state).toBe("answeredElsewhere");
+  });
+
   test("are forgotten some minutes after their end, and after half a day without one", () => {
     const clock = new VirtualClock();
     const metrics = new Metrics({ lanes: [new Lane(new SharedArrayBuffer(Lane.bytes(1)), 0)], startedAtMs: 0 });
