@@ -1,10 +1,12 @@
 import type { AccountId, CallUuid, DeviceId, RegistrationIndex, TunnelId } from "../base/ids.ts";
 import type { PeerId, Source } from "../net/network.ts";
+import { Method } from "../sip/message/method.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
 import type { CallSummary, Command, LadderEntry } from "../workers/protocol.ts";
 import { summaryOf } from "./call-book.ts";
 import { errandOf, type Cancellable } from "./core.ts";
+import { DeviceLink } from "./device-link.ts";
 import { FromNetwork, type Accept, type Receive } from "./from-network.ts";
 import { FromTunnel, tunnelSource } from "./from-tunnel.ts";
 import type { AnchorOptions } from "./options.ts";
@@ -58,7 +60,11 @@ export class Anchor {
       },
       onFailure: (tx, cause) => {
         this.#parts.core.settled(tx);
-        errandOf(tx).responder.onFailure(tx, cause);
+        const { hop, responder } = errandOf(tx);
+        // The end of a call is owed to a phone for as long as it may come back: it would ring, or talk to nobody.
+        const isEnd = tx.method === Method.bye || tx.method === Method.cancel;
+        if (isEnd && hop instanceof DeviceLink) hop.owe(tx);
+        responder.onFailure(tx, cause);
       },
       onAckTimeout: () => {},
     });

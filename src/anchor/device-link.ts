@@ -69,6 +69,15 @@ export class DeviceLink implements TrackedHop {
     this.#unsent.add(tx);
   }
 
+  /**
+   * A request got no answer in its time. When it went out on a tunnel that was dying, the phone has not heard it: its next tunnel brings
+   * it once more.
+   */
+  owe(tx: ClientTransaction): void {
+    // What was never sent is among the held frames still.
+    if (!this.#unsent.delete(tx)) this.#hold(tx.request.bytes.subarray(tx.request.from, tx.request.to));
+  }
+
   /** Requests that went out on an earlier tunnel and have no final answer: to be sent again, before `release`. */
   takeInterrupted(): ClientTransaction[] {
     const interrupted = [...this.pending].filter((tx) => !this.#unsent.has(tx));
@@ -92,6 +101,10 @@ export class DeviceLink implements TrackedHop {
       this.#emit(this.#tunnelId, bytes);
       return;
     }
+    this.#hold(bytes);
+  }
+
+  #hold(bytes: Uint8Array): void {
     this.#held.push(bytes.slice());
     this.#heldBytes += bytes.length;
     while (this.#held.length > heldFramesMax || this.#heldBytes > heldBytesMax) {

@@ -257,6 +257,58 @@ describe("the phone changes networks", () => {
   });
 });
 
+describe("the end of a call goes into a tunnel that is dying, and the phone comes back late", () => {
+  test("the next tunnel brings the BYE, once", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    server.inDialog("BYE", invite, answered);
+    const lost = mobile.gets("BYE");
+    bench.pass(5_000);
+    mobile.closes();
+    bench.pass(30_000);
+    mobile.opens();
+    const bye = mobile.gets("BYE");
+    expect(bye.text).toBe(lost.text);
+    mobile.answers(bye, 200);
+    mobile.nothing();
+    mobile.closes();
+    mobile.opens();
+    mobile.nothing();
+  });
+
+  test("... and the CANCEL", () => {
+    const { bench, server, alice, mobile } = scene();
+    const invite = server.invites(alice);
+    mobile.answers(mobile.gets("INVITE"), 180);
+    server.cancels(invite);
+    const lost = mobile.gets("CANCEL");
+    mobile.closes();
+    bench.pass(40_000);
+    mobile.opens();
+    expect(mobile.gets("CANCEL").text).toBe(lost.text);
+    mobile.nothing();
+  });
+
+  test("what was held from the beginning comes once, however late", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    mobile.closes();
+    server.inDialog("BYE", invite, answered);
+    bench.pass(45_000);
+    mobile.opens();
+    mobile.gets("BYE");
+    mobile.nothing();
+  });
+
+  test("other requests are not repeated behind their time", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    server.inDialog("INFO", invite, answered);
+    mobile.gets("INFO");
+    mobile.closes();
+    bench.pass(40_000);
+    mobile.opens();
+    mobile.nothing();
+  });
+});
+
 describe("the phone is lost for good", () => {
   test("something to deliver and no tunnel for a minute: BYE to the far end by us, with a Reason", () => {
     const { bench, server, mobile, invite, answer, answered } = talking();

@@ -226,6 +226,8 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   dropConnections(): void {
     this.wasDropped = true;
     for (const { record } of this.directory.byId.values()) this.registers.excuse(record.username, this.clock.nowMs());
+    // What was under way on them is lost, and over streams nobody repeats anything.
+    for (const call of this.trunk.calls.values()) if (!call.isOver) call.isExcused = true;
     this.trunk.server.dropConnections("closed by the server");
   }
 
@@ -254,7 +256,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
 
   /** No two ends may still be in a call, when every caller has hung up long ago. */
   checkEnds(): void {
-    if (this.restarts > 0) return;
+    if (this.restarts > 0 || this.wasDropped) return;
     for (const phone of this.phones.values()) {
       if (phone.isDead || !phone.isOpen || this.clock.nowMs() - phone.openedAtMs < 5_000) continue;
       for (const [key] of phone.talking) this.complain("both ends hang up", phone.deviceId, key.split(" ")[0] ?? "");
