@@ -8,6 +8,7 @@ import type { TlsMaterial } from "../net/trust.ts";
 import { Lane } from "../observe/lanes.ts";
 import { openLog, startLog, type Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
+import { pageHandler } from "../page/handler.ts";
 import { createGateway } from "../push/gateway.ts";
 import { openSenders } from "../push/senders.ts";
 import { storedVapidKeys } from "../push/vapid-keys.ts";
@@ -130,6 +131,7 @@ export async function startServer(
       egressAddresses: literal(config.sip.advertise),
       vapidPublicKey: vapid.publicKey,
       onDrain: options.onDrain ?? (() => {}),
+      page: pageHandler,
     });
     const started = edge;
     closers.push(() => started.stop());

@@ -2,11 +2,12 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isAbsolute } from "node:path";
 import { Type } from "@sinclair/typebox";
 import type { AccountId, CallUuid } from "../base/ids.ts";
-import type { AccountRecord } from "../base/records.ts";
+import type { AccountRecord, SubscriptionRecord } from "../base/records.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import type { Store } from "../store/types.ts";
+import type { JournalEntry, Store } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
+import type { CallSummary } from "../workers/protocol.ts";
 import { bearerOf } from "./callers.ts";
 import type { DeviceTokens } from "./device-tokens.ts";
 import { jsonBody, problemOf, routes } from "./elysia-base.ts";
@@ -16,10 +17,21 @@ import { RateLimiter } from "./rate-limiter.ts";
 import type { Shards } from "./shards.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Tunnels } from "./tunnels.ts";
-import { accountView, json, ladderView, registrationView, rfc3339, summaryView } from "./views.ts";
+import {
+  accountView,
+  journalView,
+  json,
+  ladderView,
+  operatorDeviceView,
+  registrationView,
+  rfc3339,
+  summaryView,
+} from "./views.ts";
 
 const pageSizeMax = 200;
 const pageSize = 50;
+/** Of an account, newest first. */
+const accountCallsMax = 20;
 const traceMinutes = 5;
 const traceMinutesMax = 120;
 /** Wrong operator tokens, from wherever: then one every two seconds. */
@@ -38,6 +50,16 @@ const AccountsQuery = Type.Object({
   after: Type.Optional(Type.String({ maxLength: 64 })),
   limit: Type.Optional(Type.String({ pattern: "^[0-9]{1,3}$" })),
   q: Type.Optional(Type.String({ maxLength: 255 })),
+});
+
+const CallsQuery = Type.Object({
+  account: Type.Optional(Type.String({ maxLength: 64 })),
+  limit: Type.Optional(Type.String({ pattern: "^[0-9]{1,5}$" })),
+});
+const RegistrarsQuery = Type.Object({ limit: Type.Optional(Type.String({ pattern: "^[0-9]{1,5}$" })) });
+const EventsQuery = Type.Object({
+  account: Type.Optional(Type.String({ maxLength: 64 })),
+  topics: Type.Optional(Type.String({ maxLength: 255 })),
 });
 
 export interface OperatorParts {
@@ -87,9 +109,33 @@ export function summaryOf(parts: OperatorParts) {
     },
     calls: { running: metrics.sum("callsRunning"), outbound: metrics.sum("callsOutbound"), ...metrics.calls() },
     wake: metrics.wakeFigures(),
+    wakeCounts: metrics.wakeCounts(),
     shards: shards.load().map((load) => ({ ...load, ...perShard[load.shard] })),
     memoryBytes: process.memoryUsage.rss(),
   };
+}
+
+/** Of each, running and ended, the newest `most`: running calls first. */
+function runningFirst(calls: readonly CallSummary[], most: number): readonly CallSummary[] {
+  const isRunning = ({ state, endedAtMs }: CallSummary) =>
+    endedAtMs === undefined && (state === "ringing" || state === "answered");
+  const running = calls.filter(isRunning).slice(0, most);
+  return [...running, ...calls.filter((call) => !isRunning(call)).slice(0, most)];
+}
+
+/** The newest calls of an account, from the journals of its devices. */
+function callsOfAccount(
+  store: Store,
+  accountId: AccountId,
+  subscriptions: readonly SubscriptionRecord[],
+): readonly JournalEntry[] {
+  const byCall = new Map<CallUuid, JournalEntry>();
+  for (const { deviceId } of subscriptions) {
+    for (const entry of store.journalOfDevice(deviceId, 0, accountCallsMax)) {
+      if (entry.accountId === accountId) byCall.set(entry.call, entry);
+    }
+  }
+  return [...byCall.values()].sort((a, b) => b.startedAtMs - a.startedAtMs).slice(0, accountCallsMax);
 }
 
 /** The bearer is compared in constant time; guesses are slowed down whoever makes them. */
@@ -132,7 +178,16 @@ function accountRoutes(parts: OperatorParts) {
     .get("/operator/v1/accounts/:id", async ({ params }) => {
       const account = store.account(params.id as AccountId);
       if (account === undefined) return problem(notFound);
-      return json({ ...(await listed(account)), subscriptions: store.subscriptionsOfAccount(account.accountId) });
+      const subscriptions = store.subscriptionsOfAccount(account.accountId);
+      return json({
+        ...(await listed(account)),
+        subscriptions,
+        deviceList: subscriptions.flatMap((subscription) => {
+          const device = store.device(subscription.deviceId);
+          return device === undefined ? [] : [operatorDeviceView(device, subscription)];
+        }),
+        calls: callsOfAccount(store, account.accountId, subscriptions).map(journalView),
+      });
     })
     .delete("/operator/v1/accounts/:id", async ({ params }) => {
       const isGone = await subscriptions.removeAccount(params.id as AccountId);
@@ -155,19 +210,40 @@ function watchRoutes(parts: OperatorParts) {
       async () => new Response(await metrics.text(), { headers: { "content-type": metrics.contentType } }),
     )
     .get("/operator/v1/summary", () => json(summaryOf(parts)))
-    .get("/operator/v1/registrars", async () => json(await shards.registrars()))
-    .get("/operator/v1/calls", async () => json((await shards.calls()).map(summaryView)))
+    .get(
+      "/operator/v1/registrars",
+      async ({ query }) => {
+        const registrars = await shards.registrars();
+        if (query.limit === undefined) return json(registrars);
+        return json(registrars.toSorted((a, b) => b.accounts - a.accounts).slice(0, Number(query.limit)));
+      },
+      { query: RegistrarsQuery },
+    )
+    .get(
+      "/operator/v1/calls",
+      async ({ query }) => {
+        const calls = await shards.calls();
+        const wanted = query.account === undefined ? calls : calls.filter((one) => one.accountId === query.account);
+        return json((query.limit === undefined ? wanted : runningFirst(wanted, Number(query.limit))).map(summaryView));
+      },
+      { query: CallsQuery },
+    )
     .get("/operator/v1/calls/:id", async ({ params }) => {
       const found = await shards.call(params.id as CallUuid);
       if (found === undefined) return problem(notFound);
       return json({ ...summaryView(found.summary), ladder: found.ladder.map(ladderView) });
     })
-    .get("/operator/v1/events", () => {
-      const events = feed.watch();
-      return events === undefined
-        ? problem({ status: 503, code: "tooManyWatchers", retryAfterSec: 5 })
-        : new Response(events, { headers: { "content-type": "text/event-stream" } });
-    })
+    .get(
+      "/operator/v1/events",
+      ({ query }) => {
+        const topics = query.topics === undefined ? undefined : new Set(query.topics.split(","));
+        const events = feed.watch({ topics, account: query.account });
+        return events === undefined
+          ? problem({ status: 503, code: "tooManyWatchers", retryAfterSec: 5 })
+          : new Response(events, { headers: { "content-type": "text/event-stream" } });
+      },
+      { query: EventsQuery },
+    )
     .post(
       "/operator/v1/trace",
       ({ body }) => {

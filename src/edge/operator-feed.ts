@@ -10,16 +10,29 @@ const backlogMax = 1_000;
 const tracedAccountsMax = 64;
 const entriesPerAccountMax = 2_000;
 
+/** What a watcher wants; a topic that is not named still comes when it is about `account`. */
+export interface WatchFilter {
+  /** Undefined: every topic. */
+  readonly topics?: ReadonlySet<string> | undefined;
+  readonly account?: string | undefined;
+}
+
 export type FeedTopic = "registration" | "modeLearned" | "wake" | "push" | "call" | "tunnel" | "ladder";
 
 /** What happens now, for the operator's page: server-sent events, and the ladders of traced accounts. */
 export class OperatorFeed {
-  readonly #watchers = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  readonly #watchers = new Map<ReadableStreamDefaultController<Uint8Array>, WatchFilter>();
   readonly #ladders = new LRUCache<AccountId, LadderEntry[]>({ max: tracedAccountsMax });
 
   publish(topic: FeedTopic, data: Readonly<Record<string, unknown>>): void {
     if (this.#watchers.size === 0) return;
-    this.#write(`event: ${topic}\ndata: ${JSON.stringify(data)}\n\n`);
+    let bytes: Uint8Array | undefined;
+    for (const [watcher, { topics, account }] of this.#watchers) {
+      const isWanted = topics === undefined || topics.has(topic) || (account !== undefined && data.account === account);
+      if (!isWanted) continue;
+      bytes ??= encode(`event: ${topic}\ndata: ${JSON.stringify(data)}\n\n`);
+      send(watcher, bytes);
+    }
   }
 
   ladder(accountId: AccountId, entry: LadderEntry): void {
@@ -35,7 +48,7 @@ export class OperatorFeed {
   }
 
   /** `text/event-stream` of all that follows; undefined when too many watch already. */
-  watch(): ReadableStream<Uint8Array> | undefined {
+  watch(filter: WatchFilter = {}): ReadableStream<Uint8Array> | undefined {
     if (this.#watchers.size >= watchersMax) return undefined;
     let own: ReadableStreamDefaultController<Uint8Array> | undefined;
     return new ReadableStream<Uint8Array>(
@@ -43,7 +56,7 @@ export class OperatorFeed {
         start: (controller) => {
           own = controller;
           controller.enqueue(encode("retry: 2000\n\n"));
-          this.#watchers.add(controller);
+          this.#watchers.set(controller, filter);
         },
         cancel: () => {
           if (own !== undefined) this.#watchers.delete(own);
@@ -55,22 +68,22 @@ export class OperatorFeed {
 
   /** Keeps the watchers' connections open through proxies. */
   beat(): void {
-    this.#write(": beat\n\n");
+    const bytes = encode(": beat\n\n");
+    for (const watcher of this.#watchers.keys()) send(watcher, bytes);
   }
 
   close(): void {
-    for (const watcher of this.#watchers) watcher.close();
+    for (const watcher of this.#watchers.keys()) watcher.close();
     this.#watchers.clear();
   }
 
   get watchers(): number {
     return this.#watchers.size;
   }
+}
 
-  #write(text: string): void {
-    const bytes = encode(text);
-    for (const watcher of this.#watchers) if ((watcher.desiredSize ?? 0) > 0) watcher.enqueue(bytes);
-  }
+function send(watcher: ReadableStreamDefaultController<Uint8Array>, bytes: Uint8Array): void {
+  if ((watcher.desiredSize ?? 0) > 0) watcher.enqueue(bytes);
 }
 
 function encode(text: string): Uint8Array {

@@ -10,7 +10,7 @@ const headerSec = 10;
 /** A backup or a key rotation of a large store. */
 const requestSec = 250;
 const policy =
-  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /** The operator's page and its files; undefined for a path that is none of them. */
 export type PageHandler = (request: Request) => Response | undefined | Promise<Response | undefined>;

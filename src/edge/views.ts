@@ -1,4 +1,4 @@
-import type { AccountRecord } from "../base/records.ts";
+import type { AccountRecord, SubscriptionRecord } from "../base/records.ts";
 import type { DeviceRecord, JournalEntry, SubscriptionDetail } from "../store/types.ts";
 import type { CallState, CallSummary, Caller, LadderEntry, RegistrationStatus } from "../workers/protocol.ts";
 
@@ -87,6 +87,19 @@ export function deviceView(device: DeviceRecord, leaseUntilMs: number, wake: Wak
     createdAt: rfc3339(device.createdAtMs),
     lastSeenAt: rfc3339(device.lastSeenAtMs),
     leaseUntil: rfc3339(leaseUntilMs),
+  };
+}
+
+/** A device of an account as the operator sees it: never its push token. */
+export function operatorDeviceView(device: DeviceRecord, subscription: SubscriptionRecord): View {
+  return {
+    device: device.deviceId,
+    name: device.name,
+    provider: device.push.provider,
+    tokenState: device.tokenState,
+    presence: subscription.presence,
+    wakeable: subscription.wakeable,
+    lastSeenAt: rfc3339(device.lastSeenAtMs),
   };
 }
 

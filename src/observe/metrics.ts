@@ -95,6 +95,12 @@ export class Metrics {
   readonly #alarms: PromCounter<"kind">;
   readonly #http: PromCounter<"status">;
   readonly #latest = new Map<WakeStep, number[]>();
+  readonly #wakeCounts: Record<WakeStep, number> = {
+    invite_to_push: 0,
+    push_to_tunnel: 0,
+    tunnel_to_invite: 0,
+    invite_to_answer: 0,
+  };
   readonly #faults: Record<FaultPlace, number> = { http: 0, tunnel: 0, dispatch: 0, operator: 0, sweep: 0 };
   #tunnels: () => number = () => 0;
   #restarts: () => number = () => 0;
@@ -158,6 +164,7 @@ export class Metrics {
   wakeStep(step: WakeStep, durationMs: number): void {
     const ms = Math.max(0, durationMs);
     this.#wake.observe({ step }, ms / 1_000);
+    this.#wakeCounts[step]++;
     const latest = this.#latest.get(step) ?? [];
     latest.push(ms);
     if (latest.length > latestStepsMax) latest.shift();
@@ -173,6 +180,11 @@ export class Metrics {
         return [step, { p50Ms: at(0.5), p99Ms: at(0.99) }];
       }),
     );
+  }
+
+  /** How often each step has happened since the start. */
+  wakeCounts(): Readonly<Record<WakeStep, number>> {
+    return { ...this.#wakeCounts };
   }
 
   receipt(provider: string, latencyMs: number): void {

@@ -1,0 +1,127 @@
+import type { CallState, LadderEntry, RegistrarStatus, RegistrationState } from "../../workers/protocol.ts";
+
+/** Answers of the operator's interface as JSON carries them: times in RFC 3339, a field without a value is absent. */
+export type { CallState, LadderEntry, RegistrarStatus, RegistrationState };
+
+export type WakeStep = "invite_to_push" | "push_to_tunnel" | "tunnel_to_invite" | "invite_to_answer";
+
+export interface ShardFigures {
+  readonly shard: number;
+  readonly ready: boolean;
+  readonly restarts: number;
+  readonly registered?: number | undefined;
+  readonly callsRunning?: number | undefined;
+  readonly loopDelayMs?: number | undefined;
+}
+
+export interface CallFigures {
+  readonly running: number;
+  readonly outbound: number;
+  readonly answered: number;
+  readonly answeredElsewhere: number;
+  readonly cancelled: number;
+  readonly missed: number;
+  readonly refused: number;
+  readonly unreachable: number;
+}
+
+export interface Summary {
+  readonly version: string;
+  readonly startedAt: string;
+  readonly uptimeSec: number;
+  readonly ready: { readonly ok: boolean; readonly reasons: readonly string[] };
+  readonly devices: number;
+  readonly accounts: number;
+  readonly subscriptions: number;
+  readonly tunnels: number;
+  readonly registrations: Readonly<Record<RegistrationState, number>>;
+  readonly register: {
+    readonly sent: number;
+    readonly retransmitted: number;
+    readonly refreshed: number;
+    readonly lapsed: number;
+  };
+  readonly calls: CallFigures;
+  readonly wake: Partial<Record<WakeStep, { readonly p50Ms: number; readonly p99Ms: number }>>;
+  readonly wakeCounts: Readonly<Record<WakeStep, number>>;
+  readonly shards: readonly ShardFigures[];
+  readonly memoryBytes: number;
+}
+
+export interface Registration {
+  readonly mode: string;
+  readonly state: RegistrationState;
+  readonly expiresAt?: string;
+  readonly lastStatus?: number;
+  readonly lastReason?: string;
+  readonly nextAttemptAt?: string;
+  readonly registrar?: string;
+  readonly transport?: string;
+}
+
+export interface AccountLine {
+  readonly id: string;
+  readonly app: string;
+  readonly username: string;
+  readonly domain: string;
+  readonly displayName?: string;
+  readonly proxy?: string;
+  readonly alternateProxy?: string;
+  readonly transport: string;
+  readonly expiresSec: number;
+  readonly registration: Registration;
+  /** How many. */
+  readonly devices: number;
+}
+
+export interface AccountDevice {
+  readonly device: string;
+  readonly name?: string;
+  readonly provider: string;
+  readonly tokenState: "alive" | "dead";
+  readonly presence: "background" | "foreground";
+  readonly wakeable: boolean;
+  readonly lastSeenAt: string;
+}
+
+/** A call in an account's journal. */
+export interface JournalLine {
+  readonly call: string;
+  readonly direction: "inbound" | "outbound";
+  readonly state: CallState;
+  readonly from: { readonly uri: string; readonly name?: string };
+  readonly at: string;
+  readonly answeredAt?: string;
+  readonly endedAt?: string;
+}
+
+export interface AccountDetail extends AccountLine {
+  readonly deviceList: readonly AccountDevice[];
+  readonly calls: readonly JournalLine[];
+}
+
+export interface CallLine {
+  readonly call: string;
+  readonly callId: string;
+  readonly account: string;
+  readonly direction: "inbound" | "outbound";
+  readonly from: { readonly uri: string; readonly name?: string };
+  readonly state: CallState;
+  readonly startedAt: string;
+  readonly answeredAt?: string;
+  readonly endedAt?: string;
+  readonly devices: readonly string[];
+}
+
+export interface Rung {
+  readonly at: string;
+  readonly from: LadderEntry["from"];
+  readonly to: LadderEntry["to"];
+  readonly device?: string;
+  readonly label: string;
+  readonly text?: string;
+}
+
+export interface CallDetail extends CallLine {
+  readonly ladder: readonly Rung[];
+}

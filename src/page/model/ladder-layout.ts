@@ -1,0 +1,133 @@
+import type { Rung } from "../api/answers.ts";
+
+const rowPx = 34;
+const gapPx = 22;
+const headPx = 44;
+const footPx = 12;
+/** A silence this long is written between the rungs. */
+const gapMs = 1_000;
+/** Width of a letter at 12 px in the fonts of systems, rounded up. */
+const letterPx = 6.8;
+const wideMinPx = 560;
+
+export interface LadderRail {
+  readonly key: string;
+  readonly name: string;
+  readonly x: number;
+}
+
+export interface LadderArrow {
+  /** Index of its rung. */
+  readonly rung: number;
+  readonly y: number;
+  readonly fromX: number;
+  readonly toX: number;
+  /** As much of the label as there is room for. */
+  readonly label: string;
+  readonly labelX: number;
+  readonly anchor: "start" | "middle" | "end";
+  /** Time since the first rung, `+1.234`. */
+  readonly time: string;
+  /** Both ends on one rail: something that happened there. */
+  readonly isOwn: boolean;
+}
+
+export interface LadderLayout {
+  readonly widthPx: number;
+  readonly heightPx: number;
+  readonly headPx: number;
+  readonly timePx: number;
+  readonly rails: readonly LadderRail[];
+  readonly arrows: readonly LadderArrow[];
+  /** Silences between rungs: where, and how long. */
+  readonly gaps: readonly { readonly y: number; readonly ms: number }[];
+}
+
+/** Which rail an end stands on; each device has its own. */
+function railKey(party: Rung["from"], device: string | undefined): string {
+  return party === "device" ? `device ${device ?? ""}` : party;
+}
+
+/** Where everything of a ladder stands, in a drawing `widthPx` wide. `deviceName` names a device for its rail. */
+export function layoutLadder(
+  rungs: readonly Rung[],
+  widthPx: number,
+  deviceName: (device: string, nth: number) => string = (_device, nth) => (nth === 0 ? "Device" : `Device ${nth + 1}`),
+): LadderLayout {
+  const timePx = widthPx >= wideMinPx ? 72 : 46;
+  const rails = placeRails(rungs, timePx, widthPx, deviceName);
+  const xOf = new Map(rails.map(({ key, x }) => [key, x]));
+  const firstMs = rungs[0] === undefined ? 0 : Date.parse(rungs[0].at);
+  const arrows: LadderArrow[] = [];
+  const gaps: { y: number; ms: number }[] = [];
+  let y = headPx;
+  let beforeMs = firstMs;
+  for (const [rung, { at, from, to, device, label }] of rungs.entries()) {
+    const atMs = Date.parse(at);
+    if (atMs - beforeMs >= gapMs) {
+      gaps.push({ y: y + gapPx / 2, ms: atMs - beforeMs });
+      y += gapPx;
+    }
+    beforeMs = atMs;
+    y += rowPx;
+    const fromX = xOf.get(railKey(from, device)) ?? timePx;
+    const toX = xOf.get(railKey(to, device)) ?? timePx;
+    const isOwn = fromX === toX;
+    const place = isOwn ? ownLabel(label, fromX, widthPx) : betweenLabel(label, fromX, toX);
+    arrows.push({
+      rung,
+      y,
+      fromX,
+      toX,
+      isOwn,
+      ...place,
+      time: `+${((atMs - firstMs) / 1_000).toFixed(timePx > 50 ? 3 : 2)}`,
+    });
+  }
+  return { widthPx, heightPx: y + rowPx / 2 + footPx, headPx, timePx, rails, arrows, gaps };
+}
+
+/** server | Wakeline | each device in order of appearance | push, of which the first two always stand. */
+function placeRails(
+  rungs: readonly Rung[],
+  timePx: number,
+  widthPx: number,
+  deviceName: (device: string, nth: number) => string,
+): readonly LadderRail[] {
+  const devices: string[] = [];
+  let hasPush = false;
+  for (const { from, to, device } of rungs) {
+    hasPush ||= from === "push" || to === "push";
+    if ((from === "device" || to === "device") && !devices.includes(device ?? "")) devices.push(device ?? "");
+  }
+  const names: readonly (readonly [string, string])[] = [
+    ["server", "Server"],
+    ["wakeline", "Wakeline"],
+    ...devices.map((device, nth) => [`device ${device}`, deviceName(device, nth)] as const),
+    ...(hasPush ? [["push", "Push"] as const] : []),
+  ];
+  const lane = (widthPx - timePx) / names.length;
+  return names.map(([key, name], nth) => ({
+    key,
+    name: fitLabel(name, lane - 4),
+    x: Math.round(timePx + lane * (nth + 0.5)),
+  }));
+}
+
+function betweenLabel(label: string, fromX: number, toX: number): Pick<LadderArrow, "label" | "labelX" | "anchor"> {
+  const room = Math.abs(toX - fromX) - 12;
+  return { label: fitLabel(label, room), labelX: (fromX + toX) / 2, anchor: "middle" };
+}
+
+function ownLabel(label: string, x: number, widthPx: number): Pick<LadderArrow, "label" | "labelX" | "anchor"> {
+  return { label: fitLabel(label, widthPx - x - 16), labelX: x + 12, anchor: "start" };
+}
+
+/** The whole label, else its first word (a method or a status), else what fits with an ellipsis. */
+export function fitLabel(label: string, roomPx: number): string {
+  const letters = Math.max(1, Math.floor(roomPx / letterPx));
+  if (label.length <= letters) return label;
+  const [first = ""] = label.split(" ", 1);
+  if (first !== "" && first.length <= letters) return first;
+  return letters < 3 ? first.slice(0, letters) : `${first.slice(0, letters - 1)}…`;
+}

@@ -1,0 +1,45 @@
+import { useEffect, useRef } from "preact/hooks";
+
+/** A question before what cannot be undone. Escape and the other button say no; focus goes back to where it was. */
+export function Confirm({
+  title,
+  words,
+  act,
+  onDone,
+}: {
+  readonly title: string;
+  readonly words: string;
+  readonly act: string;
+  readonly onDone: (isSure: boolean) => Promise<void>;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    dialog.current?.showModal();
+    return () => {
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={dialog}
+      aria-labelledby="confirm-title"
+      aria-describedby="confirm-words"
+      onCancel={(event) => {
+        event.preventDefault();
+        void onDone(false);
+      }}
+    >
+      <h2 id="confirm-title">{title}</h2>
+      <p id="confirm-words">{words}</p>
+      <div class="row end">
+        <button type="button" onClick={() => void onDone(false)}>
+          Keep it
+        </button>
+        <button type="button" class="danger" onClick={() => void onDone(true)}>
+          {act}
+        </button>
+      </div>
+    </dialog>
+  );
+}

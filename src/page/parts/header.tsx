@@ -1,0 +1,105 @@
+import type { Summary } from "../api/answers.ts";
+import { door } from "../api/ask.ts";
+import { hrefOf, type Route } from "../model/route.ts";
+import { isLive, nowMs, route, silentSinceMs, summary } from "../state/live.ts";
+import { count, duration } from "../words/figures.ts";
+import type { Tone } from "../words/registration.ts";
+import { Badge } from "./badge.tsx";
+
+const links: readonly { readonly route: Route; readonly text: string; readonly also: readonly string[] }[] = [
+  { route: { view: "overview" }, text: "Overview", also: [] },
+  { route: { view: "calls" }, text: "Calls", also: ["call"] },
+  { route: { view: "accounts" }, text: "Accounts", also: ["account"] },
+];
+
+/** Who this is and how it is: on every view. */
+export function Header() {
+  const known = summary.value;
+  return (
+    <header class="top">
+      <div class="bar">
+        <a class="brand" href={hrefOf({ view: "overview" })}>
+          <svg viewBox="0 0 32 32" width="26" height="26" aria-hidden="true">
+            <path d="M3 17h7l3-9 6 17 3-8h7" />
+          </svg>
+          Wakeline
+        </a>
+        <div class="state" role="status">
+          <Readiness known={known} />
+        </div>
+        {known !== undefined && (
+          <dl class="facts">
+            <div>
+              <dt>Version</dt>
+              <dd>{known.version}</dd>
+            </div>
+            <div>
+              <dt>Up</dt>
+              <dd>{duration(known.uptimeSec)}</dd>
+            </div>
+            <div>
+              <dt>Updates</dt>
+              <dd>{isLive.value ? "live" : "every few seconds"}</dd>
+            </div>
+          </dl>
+        )}
+      </div>
+      <div class="bar second">
+        <nav aria-label="Views">
+          <ul>
+            {links.map(({ route: to, text, also }) => {
+              const isHere = route.value.view === to.view || also.includes(route.value.view);
+              return (
+                <li key={to.view}>
+                  <a href={hrefOf(to)} aria-current={isHere ? "page" : undefined}>
+                    {text}
+                  </a>
+                </li>
+              );
+            })}
+          </ul>
+        </nav>
+        {known !== undefined && (
+          <ul class="chips" aria-label="Shards">
+            {known.shards.map(({ shard, ready, registered }) => (
+              <li key={shard} class={ready ? "chip" : "chip bad"}>
+                <span class="dim">Shard {shard}</span> {ready ? count(registered ?? 0) : "not ready"}
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
+    </header>
+  );
+}
+
+function Readiness({ known }: { readonly known: Summary | undefined }) {
+  const { tone, text, why } = readinessOf(known);
+  return (
+    <>
+      <Badge tone={tone} text={text} />
+      {why !== undefined && <span class="why">{why}</span>}
+    </>
+  );
+}
+
+function readinessOf(known: Summary | undefined): {
+  readonly tone: Tone;
+  readonly text: string;
+  readonly why?: string;
+} {
+  if (door.value !== "open") return { tone: "quiet", text: "Locked" };
+  const sinceMs = silentSinceMs.value;
+  if (sinceMs !== undefined) {
+    return { tone: "bad", text: "No answer", why: `for ${duration((nowMs.value - sinceMs) / 1_000)}` };
+  }
+  if (known === undefined) return { tone: "busy", text: "Asking" };
+  if (known.ready.ok) return { tone: "good", text: "Ready" };
+  const others = known.ready.reasons.filter((reason) => reason !== "draining");
+  const isDraining = others.length < known.ready.reasons.length;
+  return {
+    tone: isDraining && others.length === 0 ? "warn" : "bad",
+    text: isDraining ? "Draining" : "Not ready",
+    ...(others.length === 0 ? {} : { why: others.join(", ") }),
+  };
+}

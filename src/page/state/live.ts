@@ -1,0 +1,135 @@
+import { effect, signal } from "@preact/signals";
+import type { CallLine, RegistrarStatus, Rung, Summary } from "../api/answers.ts";
+import { ask, door, tokenVersion, type Asked } from "../api/ask.ts";
+import { followEvents } from "../api/events.ts";
+import type { ServerEvent } from "../api/sse-parser.ts";
+import { noHistory, withSummary } from "../model/history.ts";
+import { routeOf, type Route } from "../model/route.ts";
+
+const summaryMs = 2_000;
+const registrarsMs = 5_000;
+/** Calls are asked for when an event says so, and without events as often as this. */
+const callsPollMs = 3_000;
+/** With events too: what an event told may have been lost. */
+const callsCareMs = 15_000;
+/** Events of calls come in bursts: one question for all of a burst. */
+const burstMs = 400;
+export const registrarsShownMax = 50;
+export const callsShownMax = 50;
+const topics = ["call", "wake", "push"];
+
+export const route = signal<Route>(routeOf(location.hash));
+export const nowMs = signal(Date.now());
+export const summary = signal<Summary | undefined>(undefined);
+/** Undefined while the server answers. */
+export const silentSinceMs = signal<number | undefined>(undefined);
+export const history = signal(noHistory);
+export const registrars = signal<readonly RegistrarStatus[] | undefined>(undefined);
+export const calls = signal<readonly CallLine[] | undefined>(undefined);
+/** True while events come as they happen, false while the page asks from time to time. */
+export const isLive = signal(false);
+/** Counts what happened to calls: who shows one asks again. */
+export const callsVersion = signal(0);
+/** Counts what happened to the account of the route. */
+export const accountVersion = signal(0);
+/** The last rung of the traced account that came by itself. */
+export const tracedRung = signal<{ readonly account: string; readonly rung: Rung } | undefined>(undefined);
+
+async function askSummary(): Promise<void> {
+  const asked = await ask<Summary>("GET", "/operator/v1/summary");
+  nowMs.value = Date.now();
+  if (asked.ok) {
+    summary.value = asked.value;
+    silentSinceMs.value = undefined;
+    history.value = withSummary(history.value, asked.value, nowMs.value);
+  } else if (asked.reason === "unreachable") silentSinceMs.value ??= nowMs.value;
+}
+
+async function askRegistrars(): Promise<void> {
+  if (route.value.view === "overview") {
+    // One more than is shown tells whether there are more.
+    keep(registrars, await ask("GET", `/operator/v1/registrars?limit=${registrarsShownMax + 1}`));
+  }
+}
+
+async function askCalls(): Promise<void> {
+  const { view } = route.value;
+  if (view === "overview" || view === "calls")
+    keep(calls, await ask("GET", `/operator/v1/calls?limit=${callsShownMax}`));
+}
+
+function keep<T>(into: { value: T | undefined }, asked: Asked<T>): void {
+  if (asked.ok) into.value = asked.value;
+}
+
+/** Runs `work` now and again `ms()` after it has ended; not while the door is shut. */
+function again(work: () => Promise<void>, ms: () => number): void {
+  void (async () => {
+    for (;;) {
+      if (door.value === "open") await work();
+      await new Promise((resolve) => setTimeout(resolve, ms()));
+    }
+  })();
+}
+
+let isBurst = false;
+
+function onCallNews(): void {
+  if (isBurst) return;
+  isBurst = true;
+  setTimeout(() => {
+    isBurst = false;
+    callsVersion.value++;
+    void askCalls();
+  }, burstMs);
+}
+
+function onEvent({ topic, data }: ServerEvent): void {
+  if (topic === "call" || topic === "wake" || topic === "push") onCallNews();
+  const body = Object(JSON.parse(data)) as { readonly account?: string } & Rung;
+  const { value: shown } = route;
+  if (shown.view !== "account" || body.account !== shown.account) return;
+  if (topic === "ladder") tracedRung.value = { account: shown.account, rung: body };
+  else accountVersion.value++;
+}
+
+/** Begins to watch the server; the page does it once. */
+export function startWatching(): void {
+  addEventListener("hashchange", () => {
+    route.value = routeOf(location.hash);
+  });
+  again(askSummary, () => summaryMs);
+  again(askRegistrars, () => registrarsMs);
+  again(
+    async () => {
+      if (!isLive.value) callsVersion.value++;
+      await askCalls();
+    },
+    () => (isLive.value ? callsCareMs : callsPollMs),
+  );
+  let followed: string | undefined;
+  let stop: (() => void) | undefined;
+  effect(() => {
+    const account = route.value.view === "account" ? route.value.account : undefined;
+    const key = `${tokenVersion.value} ${door.value} ${account ?? ""}`;
+    if (key === followed) return;
+    followed = key;
+    stop?.();
+    stop =
+      door.value === "open"
+        ? followEvents({ topics, account, onEvent, onLive: (live) => (isLive.value = live) })
+        : undefined;
+  });
+  effect(() => {
+    const { view } = route.value;
+    if (tokenVersion.value < 0 || door.value !== "open") return;
+    if (view === "overview") void askRegistrars();
+    void askCalls();
+    void askSummaryOnce();
+  });
+}
+
+/** After a token was given, at once and not at the next turn. */
+async function askSummaryOnce(): Promise<void> {
+  if (summary.peek() === undefined) await askSummary();
+}
