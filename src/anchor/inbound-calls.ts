@@ -3,7 +3,9 @@ import type { Source } from "../net/network.ts";
 import { Header } from "../sip/message/header.ts";
 import { readNumberAt } from "../sip/message/read-number.ts";
 import { tagOf } from "../sip/message/read-address.ts";
+import { topBranch } from "../sip/message/read-via.ts";
 import type { SipView } from "../sip/message/view.ts";
+import { writeResponse } from "../sip/message/write-response.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
 import { ServerAsker } from "./asker.ts";
 import { callerOf } from "./caller.ts";
@@ -33,6 +35,7 @@ export class InboundCalls {
   /** Those with a final answer, oldest first. */
   readonly #gone = new Set<InboundCall>();
   #isDraining = false;
+  #tagSalt: string | undefined;
 
   constructor(core: Core, life: DialogLife) {
     this.#core = core;
@@ -59,8 +62,13 @@ export class InboundCalls {
     if (refused !== undefined) {
       const nobody = { record: undefined, accountId, deviceId: noDevice };
       this.#core.received(nobody, "server", view);
-      const toTag = newTag(this.#core.options.random);
-      new ServerAsker(this.#core, tx, nobody, contact).answer(refused.status, refused.reason, { toTag });
+      // Without state (RFC 3261 §8.2.7): a flood leaves nothing to keep, and nothing that we would repeat ten times to whom it names.
+      this.#core.transactions.forget(tx);
+      const toTag = this.#tagOf(view);
+      const { status, reason } = refused;
+      const bytes = writeResponse(this.#core.writer, view, status, reason, { toTag, received: source });
+      this.#core.sent(nobody, "server", bytes);
+      this.#core.options.network.reply(source, bytes);
       return;
     }
     const record = this.#core.calls.open(accountId, view.value(Header.callId) ?? "", "inbound", callerOf(view, true));
@@ -91,6 +99,12 @@ export class InboundCalls {
         maxBreadthOf(view),
       ),
     );
+  }
+
+  /** The same for the same request, however often it comes. */
+  #tagOf(view: SipView): string {
+    this.#tagSalt ??= newTag(this.#core.options.random);
+    return Bun.hash.xxHash64(`${this.#tagSalt} ${topBranch(view)} ${view.value(Header.callId) ?? ""}`).toString(36);
   }
 
   #refusal(view: SipView, accountId: AccountId): Refusal | undefined {

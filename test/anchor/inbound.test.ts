@@ -560,13 +560,21 @@ describe("who is calling, RFC 3325 §9, RFC 3323 §4.2", () => {
 
 describe("bounds", () => {
   test("a seventeenth call of one account is busy", () => {
-    const { server, alice } = scene();
+    const { bench, server, alice } = scene();
     for (let n = 0; n < 16; n++) {
       server.invites(alice);
       server.gets(100);
     }
-    server.invites(alice);
-    server.gets(486);
+    const refused = server.invites(alice);
+    const busy = server.gets(486);
+    // §8.2.7: no state, no repetition by us, and the same answer when it comes again.
+    const held = bench.anchor.sizes().transactions;
+    bench.pass(3000);
+    server.nothing();
+    server.sends(refused.text);
+    expect(server.gets(486).text).toBe(busy.text);
+    for (let n = 0; n < 100; n++) server.invites(alice);
+    expect(bench.anchor.sizes().transactions).toBe(held);
   });
 
   test("RFC 3261 §8.2.2.2: the same call to two Contacts of one account rings once", () => {
