@@ -78,7 +78,10 @@ describe("SIGTERM", () => {
     const program = at.wakeline.program();
 
     program.signal("SIGTERM");
-    await until("not ready any more", async () => (await fetch(`${at.wakeline.operatorUrl}/health/ready`)).status === 503);
+    await until(
+      "not ready any more",
+      async () => (await fetch(`${at.wakeline.operatorUrl}/health/ready`)).status === 503,
+    );
     await call.info("1");
     await untilStep(phone, call, "ended");
     await caller.finished();

@@ -55,7 +55,10 @@ describe("transports, RFC 3261 §18, §26.3.1", () => {
       const user = at.newUser();
       const proxy = `127.0.0.1:${stranger.kamailio.tlsPort}`;
       const { id } = await device.subscribe(at.account(user, { transport: "tls", proxy }));
-      const answer = await device.request("PUT", `/v1/subscriptions/${id}/presence`, { presence: "background", waitSec: 2 });
+      const answer = await device.request("PUT", `/v1/subscriptions/${id}/presence`, {
+        presence: "background",
+        waitSec: 2,
+      });
       expect([200, 202]).toContain(answer.status);
       expect((await device.subscription(id)).registration.state).not.toBe("registered");
       expect(stranger.kamailio.requests("REGISTER")).toEqual([]);
@@ -89,10 +92,14 @@ describe("what a registrar wants, RFC 3261 §10.2.8, §10.3", () => {
     const seen = (): number => at.kamailio.requests("REGISTER", user).length;
     const first = seen();
     let lapses = 0;
-    await until("three refreshes", async () => {
-      if ((await at.kamailio.bindings(user)).length !== 1) lapses++;
-      return seen() >= first + 3;
-    }, { msMax: 25_000 });
+    await until(
+      "three refreshes",
+      async () => {
+        if ((await at.kamailio.bindings(user)).length !== 1) lapses++;
+        return seen() >= first + 3;
+      },
+      { msMax: 25_000 },
+    );
     expect(lapses).toBe(0);
     const refreshes = at.kamailio.requests("REGISTER", user).slice(first);
     expect(refreshes.every(({ authUser }) => authUser === user)).toBe(true);

@@ -28,7 +28,9 @@ async function run(): Promise<number> {
       return 1;
     }
     const files = readdirSync(import.meta.dir)
-      .filter((name) => name.endsWith(".interop.ts") && (words.length === 0 || words.some((word) => name.includes(word))))
+      .filter(
+        (name) => name.endsWith(".interop.ts") && (words.length === 0 || words.some((word) => name.includes(word))),
+      )
       .map((name) => `./test/interop/${name}`);
     if (files.length === 0) {
       console.error("no scenario has such a name");
@@ -48,6 +50,10 @@ async function run(): Promise<number> {
 }
 
 async function isBuilt(outfile: string): Promise<boolean> {
-  const build = Bun.spawn(["bun", "build.ts", "--outfile", outfile], { cwd: root, stdout: "ignore", stderr: "inherit" });
+  const build = Bun.spawn(["bun", "build.ts", "--outfile", outfile], {
+    cwd: root,
+    stdout: "ignore",
+    stderr: "inherit",
+  });
   return (await build.exited) === 0;
 }

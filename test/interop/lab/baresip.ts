@@ -58,7 +58,7 @@ ctrl_tcp_listen 127.0.0.1:${controlPort}
   const received: ControlMessage[] = [];
   let rest = Buffer.alloc(0);
   control.on("data", (bytes) => {
-    rest = Buffer.concat([rest, bytes]);
+    rest = Buffer.concat([rest, Buffer.from(bytes)]);
     for (;;) {
       const text = netstring(rest);
       if (text === undefined) return;

@@ -32,12 +32,12 @@ export function tapWebSockets(): void {
       });
     }
 
-    override send(data: string | ArrayBufferLike | ArrayBufferView<ArrayBuffer>): void {
+    override send(data: string | BufferSource | Blob): void {
       this.#tap.frames.push({ direction: "out", text: textOf(data) });
       super.send(data);
     }
   }
-  globalThis.WebSocket = TappedWebSocket as unknown as typeof WebSocket;
+  globalThis.WebSocket = TappedWebSocket;
 }
 
 /** What crossed the sockets to this URL, oldest first. */

@@ -53,7 +53,11 @@ class SilentDescription {
   }
 }
 
-const silentStream = { getTracks: () => [], getAudioTracks: () => [], getVideoTracks: () => [] } as unknown as MediaStream;
+const silentStream = {
+  getTracks: () => [],
+  getAudioTracks: () => [],
+  getVideoTracks: () => [],
+} as unknown as MediaStream;
 
 function installWebRtc(): void {
   Object.assign(globalThis, {
@@ -75,9 +79,12 @@ export function jsSipPhone(options: PhoneOptions): Phone {
     register: options.register,
     session_timers: false,
   });
-  agent.on("newRTCSession", ({ session, originator }: { readonly session: RTCSession; readonly originator: string }) => {
-    if (originator === "remote") calls.push(watch(session));
-  });
+  agent.on(
+    "newRTCSession",
+    ({ session, originator }: { readonly session: RTCSession; readonly originator: string }) => {
+      if (originator === "remote") calls.push(watch(session));
+    },
+  );
   return {
     options,
     calls,
@@ -101,7 +108,9 @@ export function jsSipPhone(options: PhoneOptions): Phone {
 function watch(session: RTCSession): PhoneCall {
   const trail: string[] = [];
   for (const step of ["progress", "accepted", "confirmed", "ended"] as const) session.on(step, () => trail.push(step));
-  session.on("failed", ({ cause }: { readonly cause: string }) => trail.push(cause === "Canceled" ? "cancelled" : "failed"));
+  session.on("failed", ({ cause }: { readonly cause: string }) =>
+    trail.push(cause === "Canceled" ? "cancelled" : "failed"),
+  );
   session.on("newInfo", ({ originator }: { readonly originator: string }) => {
     if (originator === "remote") trail.push("info");
   });
@@ -113,8 +122,8 @@ function watch(session: RTCSession): PhoneCall {
     // JsSIP has no 183 of its own to send; it says 180 when the INVITE comes.
     progress: () => {},
     answer: () => session.answer({ mediaStream: silentStream }),
-    reject: (status_code) => void session.terminate({ status_code }),
-    bye: () => void session.terminate(),
-    info: (digit) => void session.sendInfo("application/dtmf-relay", `Signal=${digit}\r\nDuration=160`),
+    reject: (status_code) => session.terminate({ status_code }),
+    bye: () => session.terminate(),
+    info: (digit) => session.sendInfo("application/dtmf-relay", `Signal=${digit}\r\nDuration=160`),
   };
 }

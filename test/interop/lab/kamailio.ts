@@ -89,7 +89,21 @@ export async function startKamailio(options: KamailioOptions = {}): Promise<Kama
     writeFileSync(join(folder.path, "ca.pem"), options.tls.ca);
   }
   const program = startProgram(
-    [binary, "-f", join(folder.path, "kamailio.cfg"), "-DD", "-E", "-m", "24", "-M", "4", "-w", folder.path, "-Y", folder.path],
+    [
+      binary,
+      "-f",
+      join(folder.path, "kamailio.cfg"),
+      "-DD",
+      "-E",
+      "-m",
+      "24",
+      "-M",
+      "4",
+      "-w",
+      folder.path,
+      "-Y",
+      folder.path,
+    ],
     { cwd: folder.path },
   );
 
@@ -124,14 +138,19 @@ export async function startKamailio(options: KamailioOptions = {}): Promise<Kama
       program.lines
         .map(seenRequest)
         .filter((seen) => seen !== undefined)
-        .filter((seen) => (method === undefined || seen.method === method) && (fromUser === undefined || seen.fromUser === fromUser)),
+        .filter(
+          (seen) =>
+            (method === undefined || seen.method === method) && (fromUser === undefined || seen.fromUser === fromUser),
+        ),
     answers: (callId) =>
       program.lines.flatMap((line) => {
         const found = /LABANSWER (\d+ \w+) (\S+)/.exec(line);
         return found?.[2] === callId && found[1] !== undefined ? [found[1]] : [];
       }),
     async bindings(username) {
-      const dump = (await rpc("ul.lookup", ["location", username])) as { Contacts?: readonly ContactDump[] } | undefined;
+      const dump = (await rpc("ul.lookup", ["location", username])) as
+        | { Contacts?: readonly ContactDump[] }
+        | undefined;
       return (dump?.Contacts ?? []).flatMap(({ Contact }) => {
         const expiresSec = Number(Contact.Expires);
         // Expired and deleted bindings stay in the table until its timer comes by.
@@ -158,8 +177,19 @@ export async function startKamailio(options: KamailioOptions = {}): Promise<Kama
 function seenRequest(line: string): SeenRequest | undefined {
   const at = line.indexOf("LABREQUEST ");
   if (at < 0) return undefined;
-  const [method = "", proto = "", from = "", fromUser = "", authUser, expires = "", cseq, callId = "", contact = "", path = "", reason = ""] =
-    line.slice(at + "LABREQUEST ".length).split("\u0009");
+  const [
+    method = "",
+    proto = "",
+    from = "",
+    fromUser = "",
+    authUser,
+    expires = "",
+    cseq,
+    callId = "",
+    contact = "",
+    path = "",
+    reason = "",
+  ] = line.slice(at + "LABREQUEST ".length).split("\u0009");
   const none = (text: string | undefined): string => (text === undefined || text === "<null>" ? "" : text);
   return {
     method,
@@ -180,7 +210,18 @@ function configText(options: KamailioOptions, port: number, tlsPort: number, fol
   const has = (flag: boolean, text: string): string => (flag ? text : "");
   const isTls = tlsPort > 0;
   const isNat = options.nat === true;
-  const fields = ["$proto", "$si:$sp", "$fU", "$au", "$hdr(Expires)", "$cs", "$ci", "$hdr(Contact)", "$hdr(Path)", "$hdr(Reason)"];
+  const fields = [
+    "$proto",
+    "$si:$sp",
+    "$fU",
+    "$au",
+    "$hdr(Expires)",
+    "$cs",
+    "$ci",
+    "$hdr(Contact)",
+    "$hdr(Path)",
+    "$hdr(Reason)",
+  ];
   return `#!KAMAILIO
 debug=1
 log_stderror=yes

@@ -1,7 +1,13 @@
 import { createTestAuthority } from "../../fakes/certificates.ts";
 import { domain, type Kamailio, type KamailioOptions, passwordOf, startKamailio } from "./kamailio.ts";
 import { PushRelay } from "./pushes.ts";
-import { type AccountInput, type EnrolledDevice, startWakeline, type Wakeline, type WakelineOptions } from "./wakeline.ts";
+import {
+  type AccountInput,
+  type EnrolledDevice,
+  startWakeline,
+  type Wakeline,
+  type WakelineOptions,
+} from "./wakeline.ts";
 
 /** One Kamailio, one Wakeline, one push relay; each test takes accounts and devices of its own. */
 export interface Lab {

@@ -48,7 +48,10 @@ export function messages(phone: Phone, direction: Frame["direction"], start: str
 
 export function ladderOf(phone: Phone): string {
   return frames(phone)
-    .map(({ direction, text }) => `${direction === "in" ? "->" : "<-"} ${text.split("\r\n")[0]} (${headerOf(text, "CSeq")})`)
+    .map(
+      ({ direction, text }) =>
+        `${direction === "in" ? "->" : "<-"} ${text.split("\r\n")[0]} (${headerOf(text, "CSeq")})`,
+    )
     .join("\n");
 }
 

@@ -11,7 +11,6 @@ export interface Program {
   readonly lines: readonly string[];
   readonly exited: Promise<number>;
   isRunning(): boolean;
-  write(text: string): void;
   signal(name: NodeJS.Signals): void;
   /** Asks it to end, forces it when it does not; resolves when it is gone. */
   end(signal?: NodeJS.Signals): Promise<number>;
@@ -30,7 +29,7 @@ export function startProgram(
   const child = Bun.spawn([...command], {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
-    stdin: "pipe",
+    stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -42,10 +41,6 @@ export function startProgram(
     lines,
     exited: child.exited,
     isRunning: () => child.exitCode === null && child.signalCode === null,
-    write(text) {
-      child.stdin.write(text);
-      void child.stdin.flush();
-    },
     signal: (name) => child.kill(name),
     async end(signal = "SIGTERM") {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);

@@ -63,11 +63,16 @@ export class PushRelay {
     return until(
       `push ${kind} for ${token}`,
       () => {
-        const found = this.#delivered.find((one) => one.token === token && one.payload.kind === kind && !this.#taken.has(one));
+        const found = this.#delivered.find(
+          (one) => one.token === token && one.payload.kind === kind && !this.#taken.has(one),
+        );
         if (found !== undefined) this.#taken.add(found);
         return found?.payload;
       },
-      { detail: () => `pushes so far: ${JSON.stringify(this.#delivered.map(({ token, payload }) => [token, payload.kind]))}` },
+      {
+        detail: () =>
+          `pushes so far: ${JSON.stringify(this.#delivered.map(({ token, payload }) => [token, payload.kind]))}`,
+      },
     );
   }
 

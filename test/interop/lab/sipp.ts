@@ -42,9 +42,20 @@ export async function startSipp(
       join(scenarios, `${scenario}.xml`),
       "-s",
       options.user,
-      ...["-i", "127.0.0.1", "-p", String(port), "-t", options.transport ?? "u1"],
-      ...["-m", "1", "-cid_str", callId, "-nostdin", "-timeout", String(timeoutSec), "-timeout_error"],
-      ...["-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log"],
+      ...flags({
+        "-i": "127.0.0.1",
+        "-p": String(port),
+        "-t": options.transport ?? "u1",
+        "-m": "1",
+        "-cid_str": callId,
+        "-timeout": String(timeoutSec),
+        "-message_file": "messages.log",
+        "-error_file": "errors.log",
+      }),
+      "-nostdin",
+      "-timeout_error",
+      "-trace_msg",
+      "-trace_err",
       ...keys,
       ...auth,
       options.server,
@@ -68,7 +79,8 @@ export async function startSipp(
         .join("\n");
       const printed = program.lines.slice(-30).join("\n");
       folder.remove();
-      if (code !== 0) throw new Error(`sipp ${scenario} ended with ${code}\n${errors}\n${messages === "" ? printed : messages}`);
+      if (code !== 0)
+        throw new Error(`sipp ${scenario} ended with ${code}\n${errors}\n${messages === "" ? printed : messages}`);
       return messages;
     },
     async end() {
@@ -76,4 +88,8 @@ export async function startSipp(
       folder.remove();
     },
   };
+}
+
+function flags(values: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(values).flat();
 }

@@ -198,7 +198,10 @@ export async function startWakeline(options: WakelineOptions): Promise<Wakeline>
       return { status: response.status, body: text === "" ? undefined : (JSON.parse(text) as unknown) };
     },
     async enrol(pushToken) {
-      const answer = await server.call("POST", "/v1/devices", appKey, { app, push: { provider: "webhook", token: pushToken } });
+      const answer = await server.call("POST", "/v1/devices", appKey, {
+        app,
+        push: { provider: "webhook", token: pushToken },
+      });
       const { deviceId, token } = expectStatus(answer, 201) as { readonly deviceId: string; readonly token: string };
       return new EnrolledDevice(server, { id: deviceId, token, pushToken });
     },
