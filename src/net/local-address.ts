@@ -64,11 +64,19 @@ export class LocalAddresses {
     return own === undefined ? undefined : formatHost(own);
   }
 
-  /** The numeric address that the way to `destination` leaves from; undefined as for `host`. */
+  /**
+   * The numeric address that the way to `destination` leaves from, one that we are bound to where we are not bound to all;
+   * undefined as for `host`.
+   */
   route(destination: string): string | undefined {
     const ours = this.#listen.filter((address) => isIpv6Text(address) === isIpv6Text(destination));
-    const only = ours.length === 1 ? ours[0] : undefined;
-    if (only !== undefined && !isWildcard(only)) return only;
+    const bound = ours.some(isWildcard) ? undefined : ours[0];
+    if (bound !== undefined && ours.length === 1) return bound;
+    const route = this.#systemRoute(destination);
+    return route === undefined || bound === undefined || ours.includes(route) ? route : bound;
+  }
+
+  #systemRoute(destination: string): string | undefined {
     const known = this.#routes.get(destination);
     const freshMs = known?.address === undefined ? noRouteMs : routeFreshMs;
     const stale = known === undefined || this.#clock.nowMs() - known.atMs >= freshMs;

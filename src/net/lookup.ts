@@ -133,7 +133,6 @@ export class Lookup {
         this.#failure ??= answer.text;
       }
     }
-    if (known) this.#failure = undefined;
     return known ? places : undefined;
   }
 

@@ -153,6 +153,7 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
         lane,
         libc,
         sendPath,
+        routeOf: (address) => this.#local.route(address),
         receiver: {
           onDatagram: (bytes, source) => this.onMessage(bytes, 0, bytes.length, source),
           onUnreachable: (peer, reason) => this.onPeerDown(peer, reason),
@@ -233,9 +234,7 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
 
   reply(source: Source, bytes: Uint8Array): SendOutcome {
     if (source.transport !== "udp") return this.#streams.reply(source, bytes);
-    if (this.#udp === undefined) return this.#refuse();
-    const routeAddress = this.#udp.listening.length > 1 ? this.#local.route(source.address) : undefined;
-    return this.#udp.reply(source, bytes, routeAddress);
+    return this.#udp === undefined ? this.#refuse() : this.#udp.reply(source, bytes);
   }
 
   isFrom(peer: PeerId, source: Source): boolean {

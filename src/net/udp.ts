@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { Counter, type Lane } from "../observe/lanes.ts";
 import { isIpv6Text, isWildcard, sourceAddress } from "./address.ts";
 import { DatagramBatch } from "./datagram-batch.ts";
@@ -16,6 +17,8 @@ export const waitingCountMax = 8_192;
 export const waitingBytesMax = 8 * 1_048_576;
 /** Nothing so short is a SIP message: CRLF keep-alives (RFC 5626 §4.4.1), single NULs and empty datagrams of NAT keepers. */
 const keepAliveBytesMax = 4;
+/** Sources whose socket is remembered, where it matters. */
+const sourcesMax = 16_384;
 /** Tries to find one port that is free at every address when any will do. */
 const anyPortTries = 10;
 
@@ -45,6 +48,8 @@ export interface UdpOptions {
   readonly receiver: UdpReceiver;
   readonly libc: Libc | undefined;
   readonly sendPath: SendPath;
+  /** The local address of the way to a destination; undefined while it is not known. */
+  readonly routeOf: (address: string) => string | undefined;
   /** Stands between us and Bun's socket; tests make it refuse. `drain` is what Bun calls when there is room again. */
   readonly senderOf?: (socket: BunSender, drain: () => void) => BunSender;
 }
@@ -89,6 +94,7 @@ class UdpSocket {
 
   /** One datagram after those that wait. */
   send(bytes: Uint8Array, port: number, address: string): SendOutcome {
+    if (this.isWaiting) this.release();
     if (!this.isWaiting) {
       const result = sendOne(this.sender, bytes, port, address);
       if (result === WireResult.sent) return this.#count();
@@ -151,6 +157,9 @@ export class UdpSockets {
   /** Socket of each peer, by peer id; undefined until the first send, null when no socket is of its family. */
   readonly #socketOf: (UdpSocket | null | undefined)[] = [];
   readonly #unreachable = new Map<PeerId, string>();
+  readonly #routeOf: UdpOptions["routeOf"];
+  /** Where the last message of each source came to; only where a family has several sockets. */
+  readonly #cameTo: LRUCache<string, UdpSocket> | undefined;
 
   private constructor(options: UdpOptions, bound: readonly BoundSocket[], addresses: SocketAddresses, port: number) {
     this.port = port;
@@ -159,9 +168,17 @@ export class UdpSockets {
     this.#lane = options.lane;
     this.#receiver = options.receiver;
     this.#addresses = addresses;
+    this.#routeOf = options.routeOf;
+    const ipv6Count = bound.filter(({ address }) => isIpv6Text(address)).length;
+    const cameTo =
+      Math.max(ipv6Count, bound.length - ipv6Count) < 2
+        ? undefined
+        : new LRUCache<string, UdpSocket>({ max: sourcesMax });
+    this.#cameTo = cameTo;
     this.#sockets = bound.map(({ address, bun, handlers }) => {
       const socket = new UdpSocket(options, address, bun, addresses);
       handlers.drain = () => socket.release();
+      if (cameTo !== undefined) handlers.note = (source) => cameTo.set(`${source.address} ${source.port}`, socket);
       return socket;
     });
   }
@@ -174,16 +191,11 @@ export class UdpSockets {
     return new UdpSockets(options, bound, new SocketAddresses(), bound[0]?.bun.port ?? options.port);
   }
 
-  /** The addresses bound, for the local address of a route. */
-  get listening(): readonly string[] {
-    return this.#sockets.map((socket) => socket.address);
-  }
-
   send(peer: PeerId, bytes: Uint8Array): SendOutcome {
     const socket = this.#socket(peer);
     if (socket === null) return this.#refuse();
     const { address, port } = this.#peers.endpoint(peer);
-    if (socket.isWaiting) return socket.hold(bytes, port, address);
+    if (socket.isWaiting) return socket.send(bytes, port, address);
     const result = socket.wire.one(peer, bytes, 0, bytes.length);
     if (result === WireResult.sent) {
       this.#lane.add(Counter.datagramsOut, 1);
@@ -232,9 +244,9 @@ export class UdpSockets {
     if (this.#unreachable.size > 0) this.#tellUnreachable();
   }
 
-  /** To a source that need not be a peer, from the socket whose family and route are its. */
-  reply(source: Source, bytes: Uint8Array, routeAddress: string | undefined): SendOutcome {
-    const socket = this.#choose(source.address, routeAddress);
+  /** To a source that need not be a peer, from the socket that its message came to (RFC 3581 §4). */
+  reply(source: Source, bytes: Uint8Array): SendOutcome {
+    const socket = this.#cameTo?.get(`${source.address} ${source.port}`) ?? this.#choose(source.address);
     return socket === undefined ? this.#refuse() : socket.send(bytes, source.port, source.address);
   }
 
@@ -293,17 +305,19 @@ export class UdpSockets {
     const known = this.#socketOf[peer];
     if (known !== undefined) return known;
     const { address, port } = this.#peers.endpoint(peer);
-    const socket = port === 0 ? null : (this.#choose(address, undefined) ?? null);
+    const socket = port === 0 ? null : (this.#choose(address) ?? null);
     if (socket !== null) this.#addresses.set(peer, address, port);
     this.#socketOf[peer] = socket;
     return socket;
   }
 
-  /** Prefers the socket bound to the address that the route leaves from, then one of all addresses. */
-  #choose(address: string, routeAddress: string | undefined): UdpSocket | undefined {
+  /** Where several sockets are of a family: the one bound to the address that the route leaves from, then one of all addresses. */
+  #choose(address: string): UdpSocket | undefined {
     const family = this.#sockets.filter((socket) => socket.ipv6 === isIpv6Text(address));
+    if (family.length < 2) return family[0];
+    const route = this.#routeOf(address);
     return (
-      family.find((socket) => socket.address === routeAddress) ??
+      family.find((socket) => socket.address === route) ??
       family.find((socket) => isWildcard(socket.address)) ??
       family[0]
     );
@@ -312,6 +326,8 @@ export class UdpSockets {
 
 interface Handlers {
   drain: () => void;
+  /** Told of each source before its message is. */
+  note: ((source: Source) => void) | undefined;
   onData(bytes: Uint8Array, port: number, address: string): void;
   onError(cause: unknown): void;
 }
@@ -324,18 +340,21 @@ interface BoundSocket {
 
 function handlersOf({ lane, receiver }: UdpOptions): Handlers {
   const source: Source = { transport: "udp", address: "", port: 0, connection: 0 as Source["connection"] };
-  return {
+  const handlers: Handlers = {
     drain: () => {},
+    note: undefined,
     /** HOT. */
     onData(bytes, port, address) {
       lane.add(Counter.datagramsIn, 1);
       if (bytes.length <= keepAliveBytesMax) return;
       source.address = sourceAddress(address);
       source.port = port;
+      handlers.note?.(source);
       receiver.onDatagram(bytes, source);
     },
     onError: () => receiver.onIcmpError(),
   };
+  return handlers;
 }
 
 async function bindAll(

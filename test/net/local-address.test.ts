@@ -67,6 +67,18 @@ describe("the host that we show", () => {
     expect(asked).toEqual(["2001:db8::1"]);
   });
 
+  test("is one of those we are bound to, where those are several", async () => {
+    const { local } = setUp(
+      { listen: ["192.0.2.5", "192.0.2.6"] },
+      { "8.8.8.8": "192.0.2.6", "9.9.9.9": "192.0.2.99" },
+    );
+    local.host("8.8.8.8", false);
+    local.host("9.9.9.9", false);
+    await turn();
+    expect(local.host("8.8.8.8", false)).toBe("192.0.2.6");
+    expect(local.host("9.9.9.9", false)).toBe("192.0.2.5");
+  });
+
   test("is what is advertised, a numeric one to its own family only", async () => {
     const routes = { "2001:db8::1": "2001:db8::7" };
     const { local } = setUp({ advertise: "203.0.113.7" }, routes);

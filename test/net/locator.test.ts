@@ -170,6 +170,12 @@ describe("what cannot be found", () => {
     expect(places({})).toEqual(["udp 8.8.8.8 5060", "tcp 8.8.8.8 5060"]);
   });
 
+  test("a service that nobody answers for may be there, whatever else is not", () => {
+    dns.fail("SRV _sip._udp.example.com");
+    dns.set("SRV _sip._tcp.example.com", [srv("gone.example.com", 5060)]);
+    expect(places({})).toBe("unavailable");
+  });
+
   test("one dead transport does not hide another", () => {
     dns.fail("SRV _sip._udp.example.com");
     dns.set("SRV _sip._tcp.example.com", [srv("sip.example.com", 5060)]);

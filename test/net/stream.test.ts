@@ -402,6 +402,19 @@ describe("slow peers", () => {
     expect(stream.isClosed).toBe(false);
   });
 
+  test("the time of the next message begins when the one before it ends", async () => {
+    const { to, stream } = await half(request.slice(0, 50));
+    await settled(to);
+    to.clock.advance(headMs - 1);
+    stream.write(request.slice(50) + request.slice(0, 50));
+    await to.recorder.received(2);
+    to.clock.advance(headMs - 1);
+    to.network.sweep();
+    stream.write(request.slice(50));
+    await to.recorder.received(3);
+    expect(stream.isClosed).toBe(false);
+  });
+
   test("a connection without an account's message is closed after 120 s, whatever else it sends", async () => {
     const { to, stream } = await half(request);
     await to.recorder.received(1);

@@ -79,6 +79,7 @@ describe("TLS to servers, RFC 5922 §7", () => {
     ["a wildcard", "DNS:*.example.com", "sip.example.com"],
     ["a leading dot", "DNS:.example.com", "sip.example.com"],
     ["a person's URI", "URI:sip:alice@sip.example.com", "sip.example.com"],
+    ["a URI whose user part looks like the name", "URI:sip:sip.example.com:x@evil.example", "sip.example.com"],
     ["a sips URI", "URI:sips:sip.example.com", "sip.example.com"],
     [
       "a SIP URI of another host beside its DNS name",
@@ -247,7 +248,7 @@ async function openssl11Server(
       "-cipher",
       "ALL:@SECLEVEL=0",
     ],
-    { stdin: "ignore", stdout: "pipe", stderr: "ignore" },
+    { stdin: "pipe", stdout: "pipe", stderr: "ignore" },
   );
   let text = "";
   for await (const chunk of run.stdout) {

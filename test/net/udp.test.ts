@@ -189,6 +189,19 @@ describe.each(["gso", "sendmmsg", "sendMany"] as const)("sending by %s", (sendPa
     expect(from.count("datagramsOut")).toBe(1);
   });
 
+  test("what waits leaves before a message that is sent later", async () => {
+    const gate = new Gate();
+    const from = await open({ sendPath, libc: gate.libc, senderOf: gate.senderOf });
+    const to = await open();
+    const peer = peerOf(from, to);
+    gate.closed = true;
+    expect(from.network.send(peer, datagram(1, 50))).toBe("queued");
+    gate.closed = false;
+    expect(from.network.send(peer, datagram(2, 50))).toBe("sent");
+    await to.recorder.received(2);
+    expect(received(to)).toEqual(texts([datagram(1, 50), datagram(2, 50)]));
+  });
+
   test("what waits is bounded; beyond it each datagram is counted as dropped", async () => {
     const gate = new Gate();
     const from = await open({ sendPath, libc: gate.libc, senderOf: gate.senderOf });
@@ -353,14 +366,26 @@ describe("receiving by UDP", () => {
     expect(to.count("faultsDatagram")).toBe(1);
   });
 
-  test("an answer goes to the source's port from where we listen, RFC 3581 §4", async () => {
-    const to = await open({ listen: ["127.0.0.1", "127.0.0.2"] });
+  test("an answer goes to the source's port from where its message came to, RFC 3581 §4", async () => {
+    const to = await open({ listen: ["127.0.0.2", "127.0.0.3"] });
     const from = await open();
     to.recorder.onEach = ({ source }) => expect(to.network.reply(source, Buffer.from("answer"))).toBe("sent");
-    from.network.send(peerOf(from, to), Buffer.from("request"));
-    await from.recorder.received(1);
-    expect(from.recorder.messages[0]?.source.port).toBe(to.network.udpPort);
-    expect(from.recorder.messages[0]?.source.address).toBe("127.0.0.1");
+    for (const [n, address] of ["127.0.0.2", "127.0.0.3", "127.0.0.2"].entries()) {
+      from.network.send(peerOf(from, to, address), Buffer.from("request"));
+      await from.recorder.received(n + 1);
+      expect(from.recorder.messages[n]?.source).toMatchObject({ address, port: to.network.udpPort });
+    }
+  });
+
+  test("of several sockets the one on the route to a peer sends to it", async () => {
+    const from = await open({ listen: ["127.0.0.2", "127.0.0.3"], findRoute: () => Promise.resolve("127.0.0.3") });
+    const to = await open();
+    const peer = peerOf(from, to);
+    await turnsUntil(() => from.network.localAddress(peer, false) !== undefined);
+    expect(from.network.localAddress(peer, false)).toEqual({ host: "127.0.0.3", port: from.network.udpPort });
+    from.network.send(peer, Buffer.from("hello"));
+    await to.recorder.received(1);
+    expect(to.recorder.messages[0]?.source.address).toBe("127.0.0.3");
   });
 });
 
