@@ -32,7 +32,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (verdict.kind === "ask" && (await device.callState(payload.call ?? "")).state !== "ringing") continue;
   const socket = jsSipSocket(verdict.tunnel);
   socket.ondata = (data) => {
-    const text = typeof data === "string" ? data : new TextDecoder().decode(data);
+    const text = typeof data === "string" ? data : new TextDecoder().decode(data as ArrayBuffer);
     console.log(`through the tunnel: ${text.split("\r\n")[0] ?? ""}`);
   };
   socket.connect();

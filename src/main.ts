@@ -56,8 +56,10 @@ command(
 program
   .command("demo")
   .description("the whole story in one process: server, registrar, caller, phone")
-  .action(async () => {
-    exitCode = await runDemo(io);
+  .option("--page", "serve a page with two browser phones instead, until stopped", false)
+  .option("--port <port>", "of the page; 0: any", "8070")
+  .action(async (options: { readonly page: boolean; readonly port: string }) => {
+    exitCode = await runDemo({ page: options.page, port: Number(options.port) }, io);
   });
 
 const accounts = program.command("accounts").description("accounts of the running server");

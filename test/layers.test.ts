@@ -20,7 +20,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   workers: ["anchor", "base", "config", "keeper", "net", "observe", "sip", "store", "time"],
   edge: ["base", "config", "net", "observe", "page", "push", "sip", "store", "time", "workers"],
   page: ["base"],
-  demo: ["base", "push", "sip"],
+  demo: ["base", "page", "push", "sip"],
   commands: [
     "base",
     "config",
@@ -38,8 +38,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 /** Types that cross between pool and shard stand in workers/protocol.ts; the worker entry points by URL in workers/urls.ts;
- * the version in package.json. */
-const shared = new Set(["workers/protocol.ts", "workers/urls.ts", "../package.json"]);
+ * the version in package.json; the demo's phones use the client that apps use. */
+const shared = new Set(["workers/protocol.ts", "workers/urls.ts", "../package.json", "../sdk/src/index.ts"]);
 
 const importPattern =
   /^\s*(?:import|export)\b[^"'`;]*?\bfrom\s+["'](\.[^"']+)["']|^\s*import\s+["'](\.[^"']+)["']|import\(\s*["'](\.[^"']+)["']\s*\)/gm;

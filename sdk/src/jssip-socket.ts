@@ -1,16 +1,16 @@
-/** The shape of JsSIP's `Socket` (its `sockets` option takes such objects). */
+/** The shape of JsSIP's `Socket` (its `sockets` option takes such objects). What arrives is given to `ondata` as text or ArrayBuffer. */
 export interface JsSipSocket {
   readonly url: string;
   readonly sip_uri: string;
   via_transport: string;
   connect(): void;
   disconnect(): void;
-  send(message: string | ArrayBufferView): boolean;
+  send(message: string | ArrayBufferLike | Blob | ArrayBufferView): boolean;
   isConnected(): boolean;
   isConnecting(): boolean;
   onconnect: () => void;
   ondisconnect: (error: boolean, code?: number, reason?: string) => void;
-  ondata: (data: string | ArrayBuffer) => void;
+  ondata: (data: unknown) => void;
 }
 
 /** JsSIP gives up a socket that does not open; networks of phones take longer than desks'. */
@@ -42,7 +42,7 @@ export function jsSipSocket(url: string, WebSocketClass: typeof WebSocket = WebS
         if (socket === opened) self.onconnect();
       });
       opened.addEventListener("message", ({ data }) => {
-        if (socket === opened) self.ondata(data as string | ArrayBuffer);
+        if (socket === opened) self.ondata(data);
       });
       opened.addEventListener("close", ({ code, reason, wasClean }) => {
         clearTimeout(timer);
