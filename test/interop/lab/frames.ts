@@ -4,9 +4,16 @@ export interface Frame {
   readonly text: string;
 }
 
+/** Bun's WebSocket can end like a cable that is pulled. */
+interface BunSocket extends WebSocket {
+  terminate(): void;
+}
+
 interface Tap {
   readonly url: string;
   readonly frames: Frame[];
+  readonly socket: WebSocket;
+  isOpen: boolean;
 }
 
 const taps: Tap[] = [];
@@ -25,8 +32,11 @@ export function tapWebSockets(): void {
 
     constructor(url: string | URL, protocols?: string | string[]) {
       super(url, protocols);
-      this.#tap = { url: String(url), frames: [] };
+      this.#tap = { url: String(url), frames: [], socket: this, isOpen: false };
       taps.push(this.#tap);
+      this.addEventListener("open", () => {
+        this.#tap.isOpen = true;
+      });
       this.addEventListener("message", (event) => {
         this.#tap.frames.push({ direction: "in", text: textOf((event as MessageEvent<unknown>).data) });
       });
@@ -43,6 +53,16 @@ export function tapWebSockets(): void {
 /** What crossed the sockets to this URL, oldest first. */
 export function framesOf(url: string): readonly Frame[] {
   return taps.filter((tap) => tap.url === url).flatMap(({ frames }) => frames);
+}
+
+/** How many sockets to this URL have opened so far. */
+export function socketsOf(url: string): number {
+  return taps.filter((tap) => tap.url === url && tap.isOpen).length;
+}
+
+/** The network goes away: the sockets to this URL end without a word of SIP and without a WebSocket close. */
+export function dropSockets(url: string): void {
+  for (const { socket } of taps.filter((tap) => tap.url === url)) (socket as BunSocket).terminate();
 }
 
 /** The value of a header in a message, undefined when there is none. */

@@ -124,6 +124,7 @@ function watch(session: RTCSession): PhoneCall {
     answer: () => session.answer({ mediaStream: silentStream }),
     reject: (status_code) => session.terminate({ status_code }),
     bye: () => session.terminate(),
+    refer: (target) => session.refer(target),
     info: (digit) => session.sendInfo("application/dtmf-relay", `Signal=${digit}\r\nDuration=160`),
   };
 }

@@ -288,6 +288,7 @@ ${options.edgeOf === undefined ? registrarRoute(isNat) : edgeRoute(options.edgeO
 
 route[RELAY] {
   if (is_method("INVITE|BYE|SUBSCRIBE|UPDATE")) { t_on_reply("ANSWERS"); }
+${has(isNat, "  if (has_totag()) { handle_ruri_alias(); }")}
   if (is_method("INVITE")) { t_on_failure("FAILED"); }
   if (!t_relay()) { sl_reply_error(); }
   exit;
@@ -295,6 +296,7 @@ route[RELAY] {
 
 onreply_route[ANSWERS] {
   xlog("L_NOTICE", "LABANSWER $rs $rm $ci\n");
+${has(isNat, "  add_contact_alias();")}
 }
 
 failure_route[FAILED] {

@@ -21,6 +21,8 @@ export interface PhoneCall {
   bye(): Promise<void> | void;
   /** DTMF by INFO. */
   info(digit: string): Promise<void> | void;
+  /** Blind transfer. */
+  refer(target: string): Promise<void> | void;
 }
 
 /** A phone on a stock SIP stack. */

@@ -27,6 +27,7 @@ export class PushRelay {
   readonly #delivered: Delivered[] = [];
   readonly #taken = new Set<Delivered>();
   readonly #dead = new Set<string>();
+  readonly #busyFor = new Set<string>();
 
   constructor() {
     this.#server = Bun.serve({
@@ -36,6 +37,9 @@ export class PushRelay {
       fetch: async (request) => {
         const delivered = (await request.json()) as Delivered;
         if (this.#dead.has(delivered.token)) return new Response(null, { status: 410 });
+        if (this.#busyFor.delete(delivered.token)) {
+          return new Response(null, { status: 503, headers: { "retry-after": "1" } });
+        }
         this.#delivered.push(delivered);
         return new Response(null, { status: 204 });
       },
@@ -49,6 +53,11 @@ export class PushRelay {
   /** From now on this token is of an app that was removed: 410. */
   declareDead(token: string): void {
     this.#dead.add(token);
+  }
+
+  /** The next push for this token is answered by 503 with Retry-After. */
+  refuseOnce(token: string): void {
+    this.#busyFor.add(token);
   }
 
   /** Every push for the token so far, oldest first. */

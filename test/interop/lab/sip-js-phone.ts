@@ -36,6 +36,8 @@ export function sipJsPhone(options: PhoneOptions): Phone {
     authorizationUsername: options.username,
     authorizationPassword: options.password,
     sessionDescriptionHandlerFactory: describeMedia,
+    reconnectionAttempts: 5,
+    reconnectionDelay: 1,
     logBuiltinEnabled: false,
     gracefulShutdown: false,
     delegate: { onInvite: (invitation) => calls.push(incomingCall(invitation)) },
@@ -95,6 +97,10 @@ function watch(session: Session, invitation: () => Invitation | undefined): Phon
     answer: () => invitation()?.accept(),
     reject: (statusCode) => invitation()?.reject({ statusCode }),
     bye: async () => void (await session.bye()),
+    refer: async (target) => {
+      const uri = UserAgent.makeURI(target);
+      if (uri !== undefined) await session.refer(uri);
+    },
     info: async (digit) => {
       const body = {
         contentDisposition: "render",

@@ -8,6 +8,8 @@ import { until } from "./wait.ts";
 export const app = "com.example.lab";
 const appKey = "lab-enrolment-key-with-enough-entropy-0123456789abcdef";
 const shards = 2;
+/** What accounts with natEmulation show as their own address. */
+export const natAddress = "192.168.77.20";
 
 export interface WakelineOptions {
   readonly pushUrl: string;
@@ -251,6 +253,7 @@ listen = "127.0.0.1"
 port = ${sip}
 shards = ${shards}
 egress_allow = ["127.0.0.0/8"]
+nat_address = "${natAddress}"
 ${isTls ? `tls_port = ${sip + shards}\ntls_cert = "cert.pem"\ntls_key = "key.pem"` : ""}
 ${options.ca === undefined ? "" : 'ca_file = "ca.pem"'}
 
