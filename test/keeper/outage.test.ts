@@ -75,7 +75,8 @@ describe("a registrar that is silent for 60 s, with 10,000 accounts of 60 s", ()
     const back = (shard.clock.nowMs() - ended) / 1000;
     shard.run(30_000);
     const after = perSecond(shard, 30);
-    expect(asked).toBeLessThan(5000);
+    // The goal is 5,000; what was under way when it fell silent is given up, and a probe a second remains.
+    expect(asked).toBeLessThan(500);
     expect(back).toBeLessThan(5);
     expect(Math.max(...after)).toBeLessThan((10_000 / 27) * 2.5);
   }, 60_000);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Columns, columnsBytes, Flag, openColumns } from "../../src/keeper/columns.ts";
 import { openColumnsFile } from "../../src/keeper/columns-file.ts";
-import { accountIdOf, BenchShard } from "./bench-shard.ts";
+import { accountIdOf, accountOf, BenchShard } from "./bench-shard.ts";
 
 describe("a restart on the same columns", () => {
   test("sends no REGISTER while the bindings are good, and refreshes on time", () => {
@@ -33,6 +33,16 @@ describe("a restart on the same columns", () => {
     const cseqs = shard.registrar.heard.map((one) => one.cseq);
     expect(cseqs).toEqual(cseqs.toSorted((a, b) => a - b));
     expect(new Set(cseqs).size).toBe(cseqs.length);
+  });
+
+  test("sends nothing before the first tick: the shard is still being put together", () => {
+    const shard = new BenchShard();
+    for (let n = 1; n <= 3; n++) shard.directory.put(accountOf(n));
+    shard.keeper.start();
+    shard.host.flush();
+    expect(shard.host.sent).toBe(0);
+    shard.run(100);
+    expect(shard.count("registrationsRegistered")).toBe(3);
   });
 
   test("knows its server before any look-up", () => {
