@@ -1,6 +1,13 @@
 import type { StreamFlow } from "./flow.ts";
 import type { ConnectionId } from "./network.ts";
-import { idleMs, inboundHeldBytesMax, inboundMax, inboundPerAddressMax, provenIdleMs } from "./stream-limits.ts";
+import {
+  cutsMax,
+  idleMs,
+  inboundHeldBytesMax,
+  inboundMax,
+  inboundPerAddressMax,
+  provenIdleMs,
+} from "./stream-limits.ts";
 
 /**
  * The accepted connections and who must go when there are too many. One that has brought an account's message is
@@ -70,15 +77,20 @@ export class AcceptedFlows {
     if (bytes > 0 && this.#heldBytes > inboundHeldBytesMax && flow.provenAtMs === undefined) this.#evict(flow);
   }
 
-  /** Cuts those that are idle, and those whose own limits have passed. */
+  /** Cuts those that are idle, and those whose own limits have passed, the oldest first and not all in one turn. */
   checkTime(nowMs: number): void {
+    let left = cutsMax;
     for (const flow of this.#unproven.values()) {
+      if (left === 0) return;
       if (nowMs - flow.openedAtMs >= idleMs) flow.cut("no account's message in time");
-      else flow.checkTime(nowMs);
+      else if (!flow.checkTime(nowMs)) continue;
+      left--;
     }
     for (const flow of this.#proven.values()) {
+      if (left === 0) return;
       if (nowMs - Math.max(flow.provenAtMs ?? 0, flow.lastActiveAtMs) >= provenIdleMs) flow.cut("idle");
-      else flow.checkTime(nowMs);
+      else if (!flow.checkTime(nowMs)) continue;
+      left--;
     }
   }
 

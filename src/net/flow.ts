@@ -192,10 +192,11 @@ export class StreamFlow implements FrameReceiver {
     queueMicrotask(() => this.#owner.onFlowClosed(this, reason, unsent));
   }
 
-  /** Cuts the connection when one of its own time limits has passed. */
-  checkTime(nowMs: number): void {
-    const reason = this.#overdue(nowMs);
+  /** Cuts the connection when one of its own time limits has passed; whether it did. */
+  checkTime(nowMs: number): boolean {
+    const reason = this.#state === "closed" ? undefined : this.#overdue(nowMs);
     if (reason !== undefined) this.cut(reason);
+    return reason !== undefined;
   }
 
   #overdue(nowMs: number): string | undefined {
