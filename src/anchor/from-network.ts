@@ -108,6 +108,11 @@ export class FromNetwork {
       case Method.cancel:
         return;
       case Method.subscribe:
+        // RFC 3261 §16.3: a loop; a phone must not answer for the voicemail server.
+        if (mwi.isOwn(view, core.options.book.accountId(row))) {
+          return this.#enter(view, source, row, this.#answer(row, 482, "Loop Detected"));
+        }
+        return this.#enter(view, source, row, (tx, kept) => toPhones.onRequest(tx, kept, source, row));
       case Method.refer:
       case Method.publish:
       case Method.other:

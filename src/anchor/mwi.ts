@@ -27,8 +27,8 @@ import { requestToPhone } from "./rewriting.ts";
 
 const noDevice = "" as DeviceId;
 const challengesMax = 2;
-/** Answers that speak for the whole server: it does not know the package, the method, or us. */
-const serverRefusals: ReadonlySet<number> = new Set([405, 420, 489, 501]);
+/** Answers that speak for the whole server: it does not know the package, the method, or us, or leads back to ourselves (482). */
+const serverRefusals: ReadonlySet<number> = new Set([405, 420, 482, 489, 501]);
 
 /** Our event subscription for one account. */
 interface MwiSubscription {
@@ -106,6 +106,16 @@ export class Mwi {
   /** Whether a request is a NOTIFY of the package. */
   static isNotify(view: SipView): boolean {
     return view.method === Method.notify && /^message-summary\b/i.test(view.value(Header.event) ?? "");
+  }
+
+  /**
+   * Whether a SUBSCRIBE is our own, come back: a proxy without a voicemail server sends it to the account's bindings, and ours is one of them.
+   */
+  isOwn(view: SipView, accountId: AccountId): boolean {
+    const ours = this.#subscriptions.get(accountId);
+    return (
+      ours !== undefined && ours.callId === view.value(Header.callId) && ours.localTag === tagOf(view, Header.from)
+    );
   }
 
   /** Such a NOTIFY from the account's server, in no dialog of a phone: asked for by us, or unasked as Asterisk sends them. */

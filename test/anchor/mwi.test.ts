@@ -139,6 +139,28 @@ describe("our own subscription", () => {
     expect(bench.anchor.sizes().mwi).toBe(0);
   });
 
+  // Kamailio without a presence module routes SUBSCRIBE by its location table, where our own binding stands.
+  test("our SUBSCRIBE comes back to us: 482, no phone hears of it, the server is left alone", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.opens();
+    bench.anchor.onRegistration(alice.accountId, true);
+    bench.pass(5_100);
+    const subscribe = server.gets("SUBSCRIBE");
+    const looped = (lines: readonly string[]): void =>
+      server.sends(server.request("SUBSCRIBE", alice, { lines: ["Event: message-summary", ...lines] }).text);
+    looped([`From: ${subscribe.get("From")}`, `Call-ID: ${subscribe.get("Call-ID")}`]);
+    server.gets(482);
+    mobile.nothing();
+    server.answers(subscribe, 482);
+    const bob = bench.addAccount("bob", server, { tablet: {} });
+    bench.anchor.onRegistration(bob.accountId, true);
+    bench.pass(60_000);
+    server.nothing();
+    // Somebody else's SUBSCRIBE is the phone's to answer.
+    looped([]);
+    mobile.gets("SUBSCRIBE");
+  });
+
   test("is refreshed in its dialog before it ends", () => {
     const { bench, server, subscribe } = subscribed(600);
     bench.pass(479_000);
