@@ -9,6 +9,7 @@ import { errandOf, type Cancellable } from "./core.ts";
 import { DeviceLink } from "./device-link.ts";
 import { FromNetwork, type Accept, type Receive } from "./from-network.ts";
 import { FromTunnel, tunnelSource } from "./from-tunnel.ts";
+import { owedRepeatsMax } from "./limits.ts";
 import type { AnchorOptions } from "./options.ts";
 import { makeParts, type Parts } from "./parts.ts";
 
@@ -60,10 +61,10 @@ export class Anchor {
       },
       onFailure: (tx, cause) => {
         this.#parts.core.settled(tx);
-        const { hop, responder } = errandOf(tx);
+        const { hop, responder, repeats } = errandOf(tx);
         // The end of a call is owed to a phone for as long as it may come back: it would ring, or talk to nobody.
         const isEnd = tx.method === Method.bye || tx.method === Method.cancel;
-        if (isEnd && hop instanceof DeviceLink) hop.owe(tx);
+        if (isEnd && hop instanceof DeviceLink && repeats < owedRepeatsMax) hop.owe(tx);
         responder.onFailure(tx, cause);
       },
       onAckTimeout: () => {},
@@ -130,6 +131,7 @@ export class Anchor {
     if (!isKnown) {
       for (const tx of link.takeInterrupted()) core.transactions.rebind(tx, link);
       link.release();
+      for (const tx of link.takeOwed()) core.repeat(link, tx);
     }
     inbound.onTunnel(link, command.ticketCall, command.voip);
     messages.onTunnel(link);

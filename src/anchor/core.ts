@@ -33,6 +33,8 @@ export interface Errand {
   readonly responder: Responder;
   /** Sent once more after its connection broke. */
   retried: boolean;
+  /** Times that it was begun anew because no answer came (`DeviceLink.owe`). */
+  repeats: number;
 }
 
 /** Whom a message belongs to, for the ladder. */
@@ -107,7 +109,7 @@ export class Core {
     responder: Responder,
   ): ClientTransaction {
     const by = this.flows.hopFor(hop, bytes.length);
-    const errand: Errand = { hop: by, responder, retried: false };
+    const errand: Errand = { hop: by, responder, retried: false, repeats: 0 };
     const tx = this.transactions.request(by, by === hop ? bytes : viaBy(bytes, "TCP"), method, branch, errand);
     by.pending.add(tx);
     if (hop instanceof DeviceLink && !hop.isOpen) hop.noteUnsent(tx);
@@ -141,6 +143,13 @@ export class Core {
     errand.hop = hop;
     hop.pending.add(tx);
     this.transactions.rebind(tx, hop);
+  }
+
+  /** Begins a request to a phone anew that got no answer in its time; nobody waits for what comes of it. */
+  repeat(link: DeviceLink, { request, method, branch, data }: ClientTransaction): void {
+    const nobody: Responder = { onResponse() {}, onFailure() {} };
+    const again = this.request(link, request.bytes.subarray(request.from, request.to), method, branch, nobody);
+    errandOf(again).repeats = (data as Errand).repeats + 1;
   }
 
   /** The transaction has its final answer, or none will come. */

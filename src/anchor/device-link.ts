@@ -1,5 +1,6 @@
 import type { AccountId, DeviceId, TunnelId } from "../base/ids.ts";
 import { latin1 } from "../sip/message/chars.ts";
+import type { SipView } from "../sip/message/view.ts";
 import type { ClientTransaction } from "../sip/transaction/transactions.ts";
 import type { TrackedHop } from "./flow.ts";
 import { heldBytesMax, heldFramesMax } from "./limits.ts";
@@ -28,6 +29,7 @@ export class DeviceLink implements TrackedHop {
   readonly #uplink: Uplink;
   #tunnelId: TunnelId | undefined;
   #held: Uint8Array[] = [];
+  readonly #owed: ClientTransaction[] = [];
   #heldBytes = 0;
 
   constructor(deviceId: DeviceId, uplink: Uplink, nowMs: number) {
@@ -49,8 +51,9 @@ export class DeviceLink implements TrackedHop {
     return this.isOpen && this.accounts.has(accountId) && !this.away.has(accountId);
   }
 
+  /** What the phone has not been told yet. */
   get heldFrames(): number {
-    return this.#held.length;
+    return this.#held.length + this.#owed.length;
   }
 
   /** A new tunnel takes over from any other, and its phone's Contacts go with it. Nothing is sent yet: see `release`. */
@@ -69,13 +72,16 @@ export class DeviceLink implements TrackedHop {
     this.#unsent.add(tx);
   }
 
-  /**
-   * A request got no answer in its time. When it went out on a tunnel that was dying, the phone has not heard it: its next tunnel brings
-   * it once more.
-   */
+  /** A request got no answer in its time: the tunnel was dying, or there was none. The next one is to bring it once more. */
   owe(tx: ClientTransaction): void {
-    // What was never sent is among the held frames still.
-    if (!this.#unsent.delete(tx)) this.#hold(tx.request.bytes.subarray(tx.request.from, tx.request.to));
+    if (this.#unsent.delete(tx)) this.#unhold(tx.request);
+    this.#owed.push(tx);
+    if (this.#owed.length > heldFramesMax) this.#owed.shift();
+  }
+
+  /** What is owed, in the order in which it fell due; it is the caller's now. */
+  takeOwed(): readonly ClientTransaction[] {
+    return this.#owed.splice(0);
   }
 
   /** Requests that went out on an earlier tunnel and have no final answer: to be sent again, before `release`. */
@@ -117,13 +123,20 @@ export class DeviceLink implements TrackedHop {
     const tunnelId = this.#tunnelId;
     if (tunnelId === undefined) return;
     const held = this.#held;
-    this.dropHeld();
+    this.#held = [];
+    this.#heldBytes = 0;
     for (const bytes of held) this.#emit(tunnelId, bytes);
   }
 
   dropHeld(): void {
     this.#held = [];
     this.#heldBytes = 0;
+    this.#owed.length = 0;
+  }
+
+  #unhold({ bytes, from, to }: SipView): void {
+    const at = this.#held.findIndex((held) => Buffer.compare(held, bytes.subarray(from, to)) === 0);
+    if (at >= 0) this.#heldBytes -= this.#held.splice(at, 1)[0]?.length ?? 0;
   }
 
   #emit(tunnelId: TunnelId, bytes: Uint8Array): void {

@@ -18,6 +18,8 @@ export const relaysPerDeviceMax = 128;
 export const heldFramesMax = 64;
 /** Bytes of those. */
 export const heldBytesMax = 262_144;
+/** A BYE or CANCEL without an answer is begun anew on later tunnels so many times; a phone that then says nothing never will. */
+export const owedRepeatsMax = 3;
 /** Out-of-call messages of one account that wait for a phone to wake; the next is answered 480. */
 export const messagesPerAccountMax = 8;
 /** ... that are under way at all, phones with an open tunnel included. */

@@ -288,6 +288,21 @@ describe("the end of a call goes into a tunnel that is dying, and the phone come
     mobile.nothing();
   });
 
+  test("until it is answered, but not for ever", () => {
+    const { bench, server, mobile, invite, answered } = talking();
+    mobile.closes();
+    server.inDialog("BYE", invite, answered);
+    for (let times = 0; times < 4; times++) {
+      bench.pass(33_000);
+      if (mobile.tunnelId !== undefined) mobile.closes();
+      mobile.opens();
+      if (times < 3) mobile.gets("BYE");
+      else mobile.nothing();
+    }
+    bench.pass(40_000);
+    expect(bench.anchor.sizes().transactions).toBe(0);
+  });
+
   test("what was held from the beginning comes once, however late", () => {
     const { bench, server, mobile, invite, answered } = talking();
     mobile.closes();

@@ -262,8 +262,9 @@ export class Phone extends Ua {
     served.onNoAck = () => {
       if (this.isDead || !this.talking.has(key)) return;
       this.noAcks++;
-      const wasCut = this.brokenAtMs >= answeredAtMs - 1_000 || !this.isOpen;
+      const wasCut = this.brokenAtMs >= answeredAtMs - 1_000 || this.openedAtMs >= answeredAtMs || !this.isOpen;
       if (!wasCut) this.complain("the ACK reaches who answered", "32 s without ACK", callId);
+      this.#forget(served);
       this.#hangUp(key, dialog);
     };
   }

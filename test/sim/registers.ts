@@ -36,11 +36,11 @@ export class RegisterWatch {
   }
 
   /** REGISTERs of users since a time, but for those that were pressed into one. */
-  since(fromMs: number): string[] {
-    const found: string[] = [];
+  since(fromMs: number): { readonly user: string; readonly atMs: number }[] {
+    const found: { readonly user: string; readonly atMs: number }[] = [];
     for (const [user, spoken] of this.#byUser) {
       if (this.#isExcused(user, fromMs - 60_000, Infinity)) continue;
-      for (const { atMs } of spoken) if (atMs >= fromMs) found.push(`${user} at ${Math.round(atMs)}`);
+      for (const { atMs } of spoken) if (atMs >= fromMs) found.push({ user, atMs });
     }
     return found;
   }
