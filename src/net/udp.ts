@@ -7,28 +7,17 @@ import type { Libc } from "./libc.ts";
 import type { PeerId, SendOutcome, Source } from "./network.ts";
 import type { Peers } from "./peers.ts";
 import { SocketAddresses } from "./socket-addresses.ts";
+import { bindAll, type BoundSocket, type BunUdpSocket, type DatagramHandlers, fdOf, growBuffers } from "./udp-bind.ts";
 import { BunWire, sendOne } from "./wire-bun.ts";
 import { LibcWire } from "./wire-libc.ts";
 
-/** Socket buffers: Linux' default loses a third and more of a burst. */
-const socketBufferBytes = 8 * 1_048_576;
 /** What waits for a full socket, each socket: beyond it datagrams are dropped and counted. */
 export const waitingCountMax = 8_192;
 export const waitingBytesMax = 8 * 1_048_576;
-/** Nothing so short is a SIP message: CRLF keep-alives (RFC 5626 §4.4.1), single NULs and empty datagrams of NAT keepers. */
-const keepAliveBytesMax = 4;
 /** Sources whose socket is remembered, where it matters. */
 const sourcesMax = 16_384;
-/** Tries to find one port that is free at every address when any will do. */
-const anyPortTries = 10;
-
-const solSocket = 1;
-const soSendBuffer = 7;
-const soReceiveBuffer = 8;
-const soSendBufferForce = 32;
-const soReceiveBufferForce = 33;
-/** LIBUS_SOCKET_IPV6_ONLY: `[::]` and `0.0.0.0` are separate sockets, so an IPv4 source is never spelled as IPv6. */
-const ipv6OnlyFlag = 8;
+/** Nothing so short is a SIP message: CRLF keep-alives (RFC 5626 §4.4.1), single NULs and empty datagrams of NAT keepers. */
+const keepAliveBytesMax = 4;
 
 export interface UdpReceiver {
   onDatagram(bytes: Uint8Array, source: Source): void;
@@ -59,8 +48,6 @@ interface Waiting {
   readonly port: number;
   readonly address: string;
 }
-
-type BunUdpSocket = Awaited<ReturnType<typeof bind>>;
 
 /** One bound socket: its way out and what waits for room. */
 class UdpSocket {
@@ -324,23 +311,9 @@ export class UdpSockets {
   }
 }
 
-interface Handlers {
-  drain: () => void;
-  /** Told of each source before its message is. */
-  note: ((source: Source) => void) | undefined;
-  onData(bytes: Uint8Array, port: number, address: string): void;
-  onError(cause: unknown): void;
-}
-
-interface BoundSocket {
-  readonly address: string;
-  readonly bun: BunUdpSocket;
-  readonly handlers: Handlers;
-}
-
-function handlersOf({ lane, receiver }: UdpOptions): Handlers {
+function handlersOf({ lane, receiver }: UdpOptions): DatagramHandlers {
   const source: Source = { transport: "udp", address: "", port: 0, connection: 0 as Source["connection"] };
-  const handlers: Handlers = {
+  const handlers: DatagramHandlers = {
     drain: () => {},
     note: undefined,
     /** HOT. */
@@ -355,61 +328,4 @@ function handlersOf({ lane, receiver }: UdpOptions): Handlers {
     onError: () => receiver.onIcmpError(),
   };
   return handlers;
-}
-
-async function bindAll(
-  listen: readonly string[],
-  port: number,
-  handlers: () => Handlers,
-): Promise<readonly BoundSocket[]> {
-  for (let tries = 1; ; tries++) {
-    const bound: BoundSocket[] = [];
-    try {
-      for (const address of listen) {
-        const own = handlers();
-        bound.push({ address, bun: await bind(address, bound[0]?.bun.port ?? port, own), handlers: own });
-      }
-      return bound;
-    } catch (cause) {
-      for (const { bun } of bound) bun.close();
-      if (port === 0 && bound.length > 0 && tries < anyPortTries) continue;
-      throw cause;
-    }
-  }
-}
-
-async function bind(address: string, port: number, handlers: Handlers) {
-  const options = {
-    hostname: address,
-    port,
-    binaryType: "uint8array" as const,
-    flags: isIpv6Text(address) ? ipv6OnlyFlag : 0,
-    socket: {
-      data: (_socket: unknown, bytes: Uint8Array, from: number, source: string) => handlers.onData(bytes, from, source),
-      drain: () => handlers.drain(),
-      error: (...told: readonly unknown[]) => handlers.onError(told.at(-1)),
-    },
-  };
-  try {
-    return await Bun.udpSocket(options);
-  } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-    throw new Error(`cannot listen on udp ${address} port ${port}: ${code}`, { cause });
-  }
-}
-
-/** The descriptor, which Bun has and its types do not mention. */
-function fdOf(socket: object): number {
-  return "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1;
-}
-
-function growBuffers(libc: Libc | undefined, fd: number): void {
-  if (libc === undefined || fd < 0) return;
-  // FORCE goes beyond the system's limit where we may; else as far as the limit lets us.
-  if (!libc.setOption(fd, solSocket, soReceiveBufferForce, socketBufferBytes)) {
-    libc.setOption(fd, solSocket, soReceiveBuffer, socketBufferBytes);
-  }
-  if (!libc.setOption(fd, solSocket, soSendBufferForce, socketBufferBytes)) {
-    libc.setOption(fd, solSocket, soSendBuffer, socketBufferBytes);
-  }
 }
