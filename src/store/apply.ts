@@ -266,8 +266,11 @@ export class Applier {
     const written = this.#run(
       `insert into calls (call, call_id, account_id, direction, state, from_uri, from_name, started_at_ms, answered_at_ms,
          ended_at_ms) select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 where exists (select 1 from accounts where account_id = ?3)
-       on conflict (call) do update set state = excluded.state, from_uri = excluded.from_uri, from_name = excluded.from_name,
-         answered_at_ms = excluded.answered_at_ms, ended_at_ms = excluded.ended_at_ms`,
+       on conflict (call) do update set
+         state = iif(excluded.state = 'answeredElsewhere' and calls.state in ('answered', 'ended'), calls.state, excluded.state),
+         from_uri = excluded.from_uri, from_name = excluded.from_name,
+         answered_at_ms = coalesce(excluded.answered_at_ms, calls.answered_at_ms),
+         ended_at_ms = coalesce(excluded.ended_at_ms, calls.ended_at_ms)`,
       [
         call,
         entry.callId,
@@ -284,10 +287,10 @@ export class Applier {
     if (written === 0) return;
     for (const deviceId of devices) {
       this.#run(
-        `insert into calls_of_devices (device_id, started_at_ms, call)
-         select device_id, (select started_at_ms from calls where call = ?1), ?1 from devices where device_id = ?2
-         on conflict do nothing`,
-        [call, key(deviceId)],
+        `insert into calls_of_devices (device_id, started_at_ms, call, answered_elsewhere)
+         select device_id, (select started_at_ms from calls where call = ?1), ?1, ?3 from devices where device_id = ?2
+         on conflict do update set answered_elsewhere = excluded.answered_elsewhere`,
+        [call, key(deviceId), entry.state === "answeredElsewhere" ? 1 : 0],
       );
     }
   }

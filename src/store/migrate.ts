@@ -1,8 +1,9 @@
 import type { Database } from "bun:sqlite";
 import tables from "./migrations/0001-tables.sql" with { type: "text" };
+import answeredElsewhere from "./migrations/0002-answered-elsewhere.sql" with { type: "text" };
 
 /** In order; never changed once released, only added to. `pragma user_version` counts those applied. */
-const migrations: readonly string[] = [tables];
+const migrations: readonly string[] = [tables, answeredElsewhere];
 
 export const schemaVersion = migrations.length;
 

@@ -152,9 +152,10 @@ export interface CallRow {
   ended_at_ms: number | null;
 }
 
-/** From `calls c left join subscriptions s`. */
+/** From `calls_of_devices o join calls c left join subscriptions s`. */
 export const callColumns =
-  "c.call, c.call_id, c.account_id, s.subscription_id, c.direction, c.state, c.from_uri, c.from_name, c.started_at_ms, " +
+  "c.call, c.call_id, c.account_id, s.subscription_id, c.direction, " +
+  "iif(o.answered_elsewhere, 'answeredElsewhere', c.state) as state, c.from_uri, c.from_name, c.started_at_ms, " +
   "c.answered_at_ms, c.ended_at_ms";
 
 export function journalEntryOf(row: CallRow): JournalEntry {

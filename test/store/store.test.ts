@@ -381,6 +381,36 @@ describe("journal", () => {
     await store.close();
   });
 
+  test("says of a call that one device answered: elsewhere, to the others, whatever follows and in whatever order", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const one = await enrol(store, "anna");
+    const two = await enrol(store, "bob");
+    await store.createSubscription(subscription(one.accountId, two.deviceId));
+    const stateOf = (of: CallUuid, id: DeviceId) => store.journalCall(of, id)?.state;
+    for (const order of [0, 1]) {
+      const ringing = call(one.accountId, { state: "ringing" });
+      store.putJournal(ringing, [one.deviceId, two.deviceId]);
+      const news = [
+        () => store.putJournal({ ...ringing, state: "answered", answeredAtMs: 5 }, [one.deviceId]),
+        () => store.putJournal({ ...ringing, state: "answeredElsewhere", answeredAtMs: 5 }, [two.deviceId]),
+      ];
+      for (const tell of order === 0 ? news : news.toReversed()) tell();
+      await store.putSetting("barrier", "");
+      expect([stateOf(ringing.call, one.deviceId), stateOf(ringing.call, two.deviceId)]).toEqual([
+        "answered",
+        "answeredElsewhere",
+      ]);
+      store.putJournal({ ...ringing, state: "ended", answeredAtMs: 5, endedAtMs: 9 }, [one.deviceId]);
+      await store.putSetting("barrier", "");
+      expect([stateOf(ringing.call, one.deviceId), stateOf(ringing.call, two.deviceId)]).toEqual([
+        "ended",
+        "answeredElsewhere",
+      ]);
+    }
+    await store.close();
+  });
+
   test("goes with the device, the subscription and the account, and does not come back", async () => {
     using data = folder();
     const store = await open(data.path);
