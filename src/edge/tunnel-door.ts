@@ -59,20 +59,24 @@ export class TunnelDoor {
       : problem({ status: 400, code: "handshake", detail: "not a WebSocket handshake (RFC 6455 §4.2.1)" });
   }
 
+  /** A ticket that is given must be good, whoever brings it, and its bearer's when there is a bearer. */
   async #holder(request: Request, query: URLSearchParams): Promise<Result<Holder>> {
-    const token = bearerOf(request) ?? (query.has("ticket") ? undefined : query.get("token"));
-    if (typeof token === "string") {
-      const device = await this.#callers.deviceOf(request, token);
-      return device.ok ? done({ deviceId: device.value.deviceId, ticketCall: undefined }) : device;
-    }
     const ticket = query.get("ticket");
-    if (ticket === null) return refused(401, "unauthorized", { detail: "a device token or a ticket is needed" });
+    const token = bearerOf(request) ?? (ticket === null ? query.get("token") : undefined);
+    const device = typeof token === "string" ? await this.#callers.deviceOf(request, token) : undefined;
+    if (device !== undefined && !device.ok) return device;
+    const bearer = device?.value.deviceId;
+    if (ticket === null) {
+      if (bearer !== undefined) return done({ deviceId: bearer, ticketCall: undefined });
+      return refused(401, "unauthorized", { detail: "a device token or a ticket is needed" });
+    }
     const may = this.#callers.mayGuess("ticket", request);
     if (!may.ok) return may;
     const known = this.#tickets.check(ticket);
-    if (known === undefined || this.#store.device(known.deviceId) === undefined) {
+    const isForeign = known !== undefined && bearer !== undefined && bearer !== known.deviceId;
+    if (known === undefined || isForeign || this.#store.device(known.deviceId) === undefined) {
       this.#callers.guessedWrong("ticket", request);
-      return refused(403, "ticketNotGood", { detail: "the ticket is unknown, or its time is over" });
+      return refused(403, "ticketNotGood", { detail: "the ticket is unknown, another device's, or its time is over" });
     }
     return done({ deviceId: known.deviceId, ticketCall: known.call });
   }

@@ -240,6 +240,19 @@ describe("tickets", () => {
     await again.closed;
   });
 
+  test("another device's is 403, whoever brings it; one that is not good is 403 with a good token too", async () => {
+    await using bench = await EdgeBench.open();
+    const [phone, stranger] = [await bench.phone(), await bench.phone()];
+    const ticket = wake(bench, phone);
+    const status = async (token?: string) => (await bench.call("GET", `/v1/tunnel?ticket=${ticket}`, token)).status;
+    expect(await status(stranger.token)).toBe(403);
+    expect(await status("wrong")).toBe(401);
+    expect(await status(phone.token)).toBe(426);
+    bench.edge.dispatcher.onEvent({ kind: "callState", call: callUuid, state: "cancelled", over: true });
+    bench.clock.advance(40_001);
+    expect(await status(phone.token)).toBe(403);
+  });
+
   test("when the call is over it is good until the deadline only", async () => {
     await using bench = await EdgeBench.open();
     const phone = await bench.phone();
