@@ -140,6 +140,19 @@ describe("what is not a call", () => {
   });
 });
 
+describe("a server without voicemail (RFC 3842)", () => {
+  // Regression: Kamailio without a presence module routes SUBSCRIBE to our own binding.
+  test("our SUBSCRIBE comes back: 482, and the phone hears nothing of it", async () => {
+    const { user, device } = await sleeper(lab);
+    const phone = phoneOn("SIP.js", device.tunnelUrl, user, true);
+    await phone.start();
+    const subscribe = await until("a SUBSCRIBE of ours", () => lab.kamailio.requests("SUBSCRIBE")[0]);
+    await until("its answer", () => lab.kamailio.answers(subscribe.callId).includes("482 SUBSCRIBE"));
+    expect(messages(phone, "in", "SUBSCRIBE")).toEqual([]);
+    await phone.stop();
+  });
+});
+
 describe("registration modes", () => {
   test("continuous keeps its binding in the foreground; alternate learns nothing wrong from a second binding", async () => {
     const { user, device, subscription } = await sleeper(lab, { registrationMode: "continuous" });
