@@ -4,6 +4,7 @@ import { SystemDnsClient } from "../net/dns.ts";
 import { EgressPolicy } from "../net/egress.ts";
 import { DnsLocator } from "../net/locator.ts";
 import { openNetwork, type LiveNetwork } from "../net/network-live.ts";
+import type { TlsMaterial } from "../net/trust.ts";
 import { Counter, Lane } from "../observe/lanes.ts";
 import { openLog, startLog } from "../observe/log.ts";
 import { openDirectory } from "../store/directory.ts";
@@ -52,8 +53,17 @@ self.onmessage = (message: MessageEvent<ShardStart | readonly Command[]>) => {
 };
 
 function run(command: Command): void {
-  if (command.kind === "reload") network?.reloadTls(command.tls);
+  if (command.kind === "reload") reload(command.tls);
   else core?.command(command);
+}
+
+/** The operator may have renewed half of the pair: then the old certificate goes on. */
+function reload(tls: TlsMaterial): void {
+  try {
+    network?.reloadTls(tls);
+  } catch (cause) {
+    openLog("shard").error("certificate.refused", { cause: cause instanceof Error ? cause.message : String(cause) });
+  }
 }
 
 async function start(options: ShardStart): Promise<void> {
