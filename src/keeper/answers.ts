@@ -12,7 +12,6 @@ import { readNumber } from "../sip/message/read-number.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { parseUriText, uriParam } from "../sip/uri.ts";
 import { type Attempts, removalOf } from "./attempts.ts";
-import { Flag, ModeId } from "./columns.ts";
 import type { Conduct } from "./conduct.ts";
 import { ChallengeOutcome } from "./credentials.ts";
 import type { Ledger } from "./ledger.ts";
@@ -21,6 +20,7 @@ import { branchAt, branchRow, isBranch } from "./names.ts";
 import type { ProfileKey } from "./profile.ts";
 import { Bindings, type OtherBinding, type OwnContact, readBindings, readOwnBinding } from "./read-bindings.ts";
 import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
+import { Flag, ModeId } from "./row-flags.ts";
 
 /** Answers to challenges in one attempt. */
 const challengeAnswersMax = 2;

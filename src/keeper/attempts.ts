@@ -4,7 +4,6 @@ import { Counter, type Lane } from "../observe/lanes.ts";
 import type { Log } from "../observe/log.ts";
 import { formatHostPort } from "../sip/host-port.ts";
 import { TimerWheel } from "../time/timer-wheel.ts";
-import { Flag } from "./columns.ts";
 import type { Ledger } from "./ledger.ts";
 import { lineToken } from "./names.ts";
 import type { PeerEntry } from "./peer-table.ts";
@@ -12,6 +11,7 @@ import type { ReachChange } from "./reach.ts";
 import { RegisterWriter } from "./register-writer.ts";
 import type { Registrar, RegistrarOwner } from "./registrar.ts";
 import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
+import { Flag } from "./row-flags.ts";
 
 /** RFC 3261 §17.1.1.1, §17.1.2.2: T1, T2 and timer F of a non-INVITE client transaction. */
 const t1Ms = 500;

@@ -4,11 +4,11 @@ import { Counter } from "../observe/lanes.ts";
 import type { Log } from "../observe/log.ts";
 import type { Attempts, AttemptUser } from "./attempts.ts";
 import { floorMs } from "./attempts.ts";
-import { Flag, ModeId, modeName } from "./columns.ts";
 import type { Ledger } from "./ledger.ts";
 import { Happening, RegistrationStateId, retryAfterMs } from "./machine.ts";
 import type { Profile, ProfileKey } from "./profile.ts";
 import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
+import { Flag, ModeId, modeName } from "./row-flags.ts";
 
 /** A refused account is tried again after about a day. */
 const refusedRetryMs = 86_400_000;

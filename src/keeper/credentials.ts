@@ -1,21 +1,21 @@
-import { createHash } from "node:crypto";
 import type { RegistrationIndex } from "../base/ids.ts";
-import { Algorithm, algorithmName, algorithmOf, type KnownAlgorithmId, hexChars } from "../sip/auth/algorithm.ts";
+import { Algorithm, algorithmOf, type KnownAlgorithmId, hexChars } from "../sip/auth/algorithm.ts";
 import { type NonceRange } from "../sip/auth/authentication-info.ts";
-import { type Challenge, chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
-import { credentialsHeader, digestResponse } from "../sip/auth/digest.ts";
+import { chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
 import { DigestWriter, writeHex8 } from "../sip/auth/digest-writer.ts";
 import { ChallengeView, scanChallenge } from "../sip/auth/scan-challenge.ts";
 import { equalBytes, latin1 } from "../sip/message/chars.ts";
 import { Header } from "../sip/message/header.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { Arena } from "./arena.ts";
-import { Flag, type Columns } from "./columns.ts";
+import type { Columns } from "./columns.ts";
+import { isSameRealm, OutsideAnswers } from "./outside-answers.ts";
 import type { Profile } from "./profile.ts";
 import type { RandomPool } from "./random-pool.ts";
 import type { Realm, Realms } from "./realms.ts";
+import { RealmPins } from "./realm-pins.ts";
 import type { CredentialMarks } from "./register-shape.ts";
-import { ha1Of, type Secrets } from "./secrets.ts";
+import type { Secrets } from "./secrets.ts";
 import { copy, put } from "./put.ts";
 import { ChainFlag, keptBytesMax, KeptFlag, type VolatileRows } from "./volatile-rows.ts";
 
@@ -34,15 +34,6 @@ export const ChallengeOutcome = {
 } as const;
 export type ChallengeOutcomeId = (typeof ChallengeOutcome)[keyof typeof ChallengeOutcome];
 
-/** A credential that does not fit the columns: -sess, auth-int, a long nonce, or one of several realms. */
-interface KeptAnswer {
-  readonly challenge: Challenge;
-  readonly ha1: string;
-  readonly cnonce: string;
-  nonceCount: number;
-  nonce: string;
-}
-
 const encoder = new TextEncoder();
 const text = (value: string): Uint8Array => encoder.encode(value);
 const authorizationUser = text(`Authorization: Digest username="`);
@@ -56,7 +47,6 @@ const endOpaque = text(`"`);
 
 const scanned = new ChallengeView();
 const best = new ChallengeView();
-const cnonceBytes = new Uint8Array(8);
 const ha1Bytes = new Uint8Array(32);
 
 /**
@@ -71,8 +61,8 @@ export class Credentials {
   readonly #secrets: Secrets;
   readonly #pool: RandomPool;
   readonly #digest = new DigestWriter();
-  readonly #outside = new Map<RegistrationIndex, KeptAnswer[]>();
-  readonly #realmTags = new Map<string, readonly [number, number]>();
+  readonly #outside: OutsideAnswers;
+  readonly #pins: RealmPins;
 
   constructor(options: {
     readonly columns: Columns;
@@ -87,13 +77,15 @@ export class Credentials {
     this.#arena = options.arena;
     this.#realms = options.realms;
     this.#secrets = options.secrets;
+    this.#outside = new OutsideAnswers(options);
+    this.#pins = new RealmPins(options.columns);
     this.#pool = options.pool;
   }
 
   /** HOT. Whether the next REGISTER of the row can carry credentials at once. A server whose nonces serve once is not bothered. */
   isReady(row: RegistrationIndex): boolean {
     const volatile = this.#volatile;
-    if (volatile.kept(row, KeptFlag.outside)) return this.#outside.has(row);
+    if (volatile.kept(row, KeptFlag.outside)) return this.#outside.of(row).length > 0;
     return (
       volatile.nonceLength(row) > 0 && volatile.kept(row, KeptFlag.ha1) && !volatile.kept(row, KeptFlag.staleTwice)
     );
@@ -101,9 +93,8 @@ export class Credentials {
 
   /** HOT. The next request counts as one more use of the kept nonce. */
   use(row: RegistrationIndex): void {
-    if (this.#volatile.kept(row, KeptFlag.outside)) {
-      for (const answer of this.#outside.get(row) ?? []) answer.nonceCount++;
-    } else this.#volatile.setNonceCount(row, this.#volatile.nonceCount(row) + 1);
+    if (this.#volatile.kept(row, KeptFlag.outside)) this.#outside.use(row);
+    else this.#volatile.setNonceCount(row, this.#volatile.nonceCount(row) + 1);
   }
 
   /** HOT. What kind of credentials `write` would write, in a number: equal ones differ only where `marks` say. -1: of no kind. */
@@ -136,7 +127,7 @@ export class Credentials {
    */
   write(row: RegistrationIndex, profile: Profile, out: Uint8Array, at: number, marks: CredentialMarks): number {
     const volatile = this.#volatile;
-    if (volatile.kept(row, KeptFlag.outside)) return this.#writeOutside(row, profile, out, at);
+    if (volatile.kept(row, KeptFlag.outside)) return this.#outside.write(row, profile, out, at);
     const algorithm = volatile.keptAlgorithm(row);
     const nonceLength = volatile.nonceLength(row);
     let to = put(out, at, volatile.kept(row, KeptFlag.proxy) ? proxyUser : authorizationUser);
@@ -240,11 +231,11 @@ export class Credentials {
     const volatile = this.#volatile;
     if (!volatile.chain(row, ChainFlag.credentials)) return false;
     if (volatile.kept(row, KeptFlag.outside)) {
-      const answers = this.#outside.get(row) ?? [];
+      const answers = this.#outside.of(row);
       const own = answers.find((answer) => !answer.challenge.proxy) ?? answers[0];
       if (own === undefined) return false;
       this.#raiseFloor(row, Math.min(...answers.map((answer) => algorithmOf(answer.challenge.algorithm))));
-      return this.#pinRealm(row, own.challenge.realm);
+      return this.#pins.pin(row, own.challenge.realm);
     }
     if (!volatile.chain(row, ChainFlag.fresh)) {
       volatile.setKeptFlag(row, KeptFlag.staleOnce, false);
@@ -252,17 +243,14 @@ export class Credentials {
     if (volatile.kept(row, KeptFlag.pinned)) return false;
     volatile.setKeptFlag(row, KeptFlag.pinned, true);
     this.#raiseFloor(row, volatile.keptAlgorithm(row));
-    return this.#pinRealm(row, this.#realms.get(volatile.realm(row))!.text);
+    return this.#pins.pin(row, this.#realms.get(volatile.realm(row))!.text);
   }
 
   /** HOT. A nonce for the next request (RFC 7616 §3.5, nextnonce), in place of the kept one. */
   nextNonce(row: RegistrationIndex, bytes: Uint8Array, range: NonceRange): void {
     const volatile = this.#volatile;
     if (volatile.kept(row, KeptFlag.outside)) {
-      const only = this.#outside.get(row);
-      if (only?.length !== 1) return;
-      only[0]!.nonce = latin1(bytes, range.from, range.to);
-      only[0]!.nonceCount = 0;
+      this.#outside.nextNonce(row, latin1(bytes, range.from, range.to));
       return;
     }
     const length = range.to - range.from;
@@ -281,7 +269,7 @@ export class Credentials {
 
   /** The kept nonce is no longer good for anything; the secret stays. */
   forgetNonce(row: RegistrationIndex): void {
-    this.#outside.delete(row);
+    this.#outside.forget(row);
     this.#volatile.setKeptFlag(row, KeptFlag.outside, false);
     this.#volatile.setKept(row, this.#volatile.keptAlgorithm(row), 0, 0);
   }
@@ -289,16 +277,14 @@ export class Credentials {
   /** Forgets everything about the row but, when asked, its pinned algorithm and realm. */
   forget(row: RegistrationIndex): void {
     this.#realms.release(this.#volatile.realm(row));
-    this.#outside.delete(row);
+    this.#outside.forget(row);
     this.#secrets.release(row);
     this.#volatile.wipeSecrets(row);
   }
 
   /** Moves what is held of a row to another one, for a farewell. */
   move(from: RegistrationIndex, to: RegistrationIndex): void {
-    const outside = this.#outside.get(from);
-    if (outside !== undefined) this.#outside.set(to, outside);
-    this.#outside.delete(from);
+    this.#outside.move(from, to);
     this.#secrets.move(from, to);
   }
 
@@ -321,16 +307,13 @@ export class Credentials {
   authorize(row: RegistrationIndex, view: SipView, method: string, uri: string): string | undefined {
     const floor = this.#columns.algorithmFloor(row);
     const chosen = chooseChallenges(readChallenges(view), {
-      accepts: (challenge) => algorithmOf(challenge.algorithm) >= floor && this.#isPinnedRealm(row, challenge.realm),
+      accepts: (one) => algorithmOf(one.algorithm) >= floor && this.#pins.is(row, one.realm),
     });
-    const challenge = chosen.find((one) => this.#ha1For(row, one) !== undefined);
-    if (challenge === undefined) return undefined;
-    const proof = this.#secrets.proof(row);
-    const ha1 = this.#ha1For(row, challenge);
-    if (proof === undefined || ha1 === undefined) return undefined;
-    const cnonce = this.#cnonceText();
-    const value = digestResponse({ challenge, username: proof.username, ha1, method, uri, cnonce, nonceCount: 1 });
-    return `${credentialsHeader(challenge)}: ${value}`;
+    for (const challenge of chosen) {
+      const line = this.#outside.answer(row, challenge, method, uri);
+      if (line !== undefined) return line;
+    }
+    return undefined;
   }
 
   // ---- challenges in the columns
@@ -414,147 +397,24 @@ export class Credentials {
 
   #challengedOutside(row: RegistrationIndex, view: SipView): ChallengeOutcomeId {
     const volatile = this.#volatile;
-    const floor = this.#columns.algorithmFloor(row);
-    const offered = chooseChallenges(readChallenges(view), {
-      pinned: floor === 0 ? undefined : algorithmName(floor as KnownAlgorithmId),
-    });
-    if (offered.length === 0) return ChallengeOutcome.unanswerable;
-    const chosen = chooseChallenges(offered, { accepts: (challenge) => this.#ha1For(row, challenge) !== undefined });
-    // A hash may be there for a weaker one of the same realm only.
-    const answerable =
-      chosen.length > 0
-        ? chosen
-        : chooseChallenges(readChallenges(view), {
-            pinned: floor === 0 ? undefined : algorithmName(floor as KnownAlgorithmId),
-            accepts: (challenge) => this.#ha1For(row, challenge) !== undefined,
-          });
-    if (answerable.length === 0) return ChallengeOutcome.noSecret;
-    const used = volatile.chain(row, ChainFlag.credentials) ? this.#liftKept(row) : [];
-    const repeated = answerable.filter((challenge) => used.some((answer) => isSameRealm(answer.challenge, challenge)));
+    const chosen = this.#outside.choose(row, view, this.#columns.algorithmFloor(row));
+    if (chosen === "none") return ChallengeOutcome.unanswerable;
+    if (chosen.length === 0) return ChallengeOutcome.noSecret;
+    const used = volatile.chain(row, ChainFlag.credentials) ? this.#outside.lift(row) : [];
+    const repeated = chosen.filter((challenge) => used.some((answer) => isSameRealm(answer.challenge, challenge)));
     if (repeated.length > 0) {
-      const outcome = this.#excuse(
-        row,
-        repeated.every((challenge) => challenge.stale),
-      );
+      const isStale = repeated.every((challenge) => challenge.stale);
+      const outcome = this.#excuse(row, isStale);
       if (outcome !== ChallengeOutcome.answered) return outcome;
     }
-    const kept = used.filter((answer) => !answerable.some((challenge) => isSameRealm(answer.challenge, challenge)));
-    for (const challenge of answerable) {
-      kept.push({
-        challenge,
-        ha1: this.#ha1For(row, challenge)!,
-        cnonce: this.#cnonceText(),
-        nonce: challenge.nonce,
-        nonceCount: 0,
-      });
-    }
-    this.#outside.set(row, kept);
-    volatile.setKeptFlag(row, KeptFlag.outside, true);
+    this.#outside.keep(row, chosen, used);
     volatile.setChain(row, ChainFlag.fresh, true);
     return ChallengeOutcome.answered;
   }
 
-  /** The credentials in use as objects, whether they stood in the columns or outside. */
-  #liftKept(row: RegistrationIndex): KeptAnswer[] {
-    const volatile = this.#volatile;
-    if (volatile.kept(row, KeptFlag.outside)) return this.#outside.get(row) ?? [];
-    const realm = this.#realms.get(volatile.realm(row));
-    if (realm === undefined || volatile.nonceLength(row) === 0) return [];
-    const algorithm = volatile.keptAlgorithm(row) as KnownAlgorithmId;
-    const at = volatile.nonceAt(row);
-    const nonceTo = at + volatile.nonceLength(row);
-    const nonce = latin1(volatile.bytes, at, nonceTo);
-    const challenge: Challenge = {
-      proxy: volatile.kept(row, KeptFlag.proxy),
-      scheme: "Digest",
-      realm: realm.text,
-      nonce,
-      opaque: volatile.kept(row, KeptFlag.opaque)
-        ? latin1(volatile.bytes, nonceTo, nonceTo + volatile.opaqueLength(row))
-        : undefined,
-      algorithm: algorithmName(algorithm),
-      algorithmGiven: volatile.kept(row, KeptFlag.algorithmGiven),
-      qop: volatile.kept(row, KeptFlag.qopAuth) ? ["auth"] : [],
-      stale: false,
-      domain: undefined,
-      usable: true,
-    };
-    const ha1At = volatile.ha1At(row);
-    const ha1 = Buffer.from(volatile.bytes.buffer, ha1At, hexChars(algorithm) / 2).toString("hex");
-    writeHex8(volatile.cnonce(row), cnonceBytes, 0);
-    return [{ challenge, ha1, cnonce: latin1(cnonceBytes, 0, 8), nonce, nonceCount: volatile.nonceCount(row) }];
-  }
-
-  #writeOutside(row: RegistrationIndex, profile: Profile, out: Uint8Array, at: number): number {
-    const proof = this.#secrets.proof(row);
-    let to = at;
-    for (const { challenge, ha1, cnonce, nonce, nonceCount } of this.#outside.get(row) ?? []) {
-      const value = digestResponse({
-        challenge: { ...challenge, nonce },
-        username: proof?.username ?? "",
-        ha1,
-        method: "REGISTER",
-        uri: profile.requestUri,
-        cnonce,
-        nonceCount,
-        body: new Uint8Array(0),
-      });
-      const line = `${credentialsHeader(challenge)}: ${value}\r\n`;
-      for (let n = 0; n < line.length; n++) out[to++] = line.charCodeAt(n);
-    }
-    return to;
-  }
-
-  #ha1For(row: RegistrationIndex, challenge: Challenge): string | undefined {
-    const algorithm = algorithmOf(challenge.algorithm);
-    const proof = this.#secrets.proof(row);
-    if (algorithm === Algorithm.unknown || proof === undefined) return undefined;
-    return ha1Of(proof, challenge.realm, algorithm);
-  }
-
-  // ---- what was learned
-
   #raiseFloor(row: RegistrationIndex, algorithm: number): void {
     if (algorithm > this.#columns.algorithmFloor(row)) this.#columns.setAlgorithmFloor(row, algorithm);
   }
-
-  #pinRealm(row: RegistrationIndex, realm: string): boolean {
-    const [first, second] = this.#realmTag(realm);
-    const columns = this.#columns;
-    const known = columns.is(row, Flag.realmKnown);
-    if (known && columns.realmWord(row, 0) === first && columns.realmWord(row, 1) === second) return false;
-    columns.setRealm(row, first, second);
-    return known;
-  }
-
-  #isPinnedRealm(row: RegistrationIndex, realm: string): boolean {
-    const [first, second] = this.#realmTag(realm);
-    const columns = this.#columns;
-    return (
-      columns.is(row, Flag.realmKnown) && columns.realmWord(row, 0) === first && columns.realmWord(row, 1) === second
-    );
-  }
-
-  /** A realm stands in the mapped file as 64 bits of its hash, which nobody can aim at. */
-  #realmTag(realm: string): readonly [number, number] {
-    let tag = this.#realmTags.get(realm);
-    if (tag === undefined) {
-      const hash = createHash("sha256").update(realm, "latin1").digest();
-      tag = [hash.readUInt32LE(0), hash.readUInt32LE(4)];
-      if (this.#realmTags.size >= 256) this.#realmTags.clear();
-      this.#realmTags.set(realm, tag);
-    }
-    return tag;
-  }
-
-  #cnonceText(): string {
-    writeHex8(this.#pool.word(), cnonceBytes, 0);
-    return latin1(cnonceBytes, 0, 8);
-  }
-}
-
-function isSameRealm(a: Challenge, b: Challenge): boolean {
-  return a.realm === b.realm && a.proxy === b.proxy;
 }
 
 function copyChallenge(from: ChallengeView, to: ChallengeView): void {

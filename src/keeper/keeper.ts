@@ -12,7 +12,7 @@ import type { Random } from "../time/random.ts";
 import type { Command, RegistrarStatus, RegistrationStatus } from "../workers/protocol.ts";
 import { Answers } from "./answers.ts";
 import { Attempts } from "./attempts.ts";
-import { type Columns, Flag, ModeId, modeNumber } from "./columns.ts";
+import type { Columns } from "./columns.ts";
 import { Conduct } from "./conduct.ts";
 import { Ledger } from "./ledger.ts";
 import { Happening, RegistrationStateId, type RegistrationStateNumber } from "./machine.ts";
@@ -23,6 +23,7 @@ import { Proofs } from "./proofs.ts";
 import { RandomPool } from "./random-pool.ts";
 import { Registrar, Registrars } from "./registrar.ts";
 import { VolatileRows } from "./volatile-rows.ts";
+import { Flag, ModeId, modeNumber } from "./row-flags.ts";
 
 type PresenceCommand = Omit<Extract<Command, { kind: "presence" }>, "kind">;
 type ProveCommand = Omit<Extract<Command, { kind: "prove" }>, "kind">;

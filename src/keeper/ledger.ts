@@ -5,8 +5,9 @@ import { Counter, type Lane } from "../observe/lanes.ts";
 import { escapeUser, unescapeUser } from "../sip/uri.ts";
 import type { Clock } from "../time/clock.ts";
 import type { RegistrationStatus } from "../workers/protocol.ts";
+import { instanceOf, isAlike, namesOf, plainName } from "./account-names.ts";
 import { Arena } from "./arena.ts";
-import { type Columns, Flag, ModeId, modeName, modeNumber, type ModeNumber } from "./columns.ts";
+import type { Columns } from "./columns.ts";
 import { Credentials } from "./credentials.ts";
 import { type HappeningId, RegistrationStateId, type RegistrationStateNumber, stateName, step } from "./machine.ts";
 import { PeerTable } from "./peer-table.ts";
@@ -17,6 +18,7 @@ import type { Registrar, Registrars } from "./registrar.ts";
 import { RowIndex } from "./row-index.ts";
 import { Secrets } from "./secrets.ts";
 import { TxState, type VolatileRows } from "./volatile-rows.ts";
+import { Flag, ModeId, modeName, modeNumber, type ModeNumber } from "./row-flags.ts";
 
 /** A wall clock further off than this from where we think it stands was set, not slewed. */
 const clockJumpMs = 2000;
@@ -438,39 +440,4 @@ function hashOf(bytes: Uint8Array, from: number, to: number): number {
   for (let at = from; at < to; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
   hash ^= hash >>> 15;
   return Math.imul(hash, 0x85ebca6b) >>> 0;
-}
-
-/** Names that are written in URIs and credentials as they are. */
-const plainName = /^[\w.+-]+$/;
-
-/** Whether two accounts have all in common that a profile is made of. */
-function isAlike(a: AccountRecord, b: AccountRecord): boolean {
-  return (
-    a.domain === b.domain &&
-    a.proxy === b.proxy &&
-    a.alternateProxy === b.alternateProxy &&
-    a.transport === b.transport &&
-    a.expiresSec === b.expiresSec &&
-    a.userAgent === b.userAgent &&
-    a.natEmulation === b.natEmulation
-  );
-}
-
-/** The two names of an account's arena entry. */
-function namesOf(record: AccountRecord): readonly [Uint8Array, Uint8Array] {
-  const user = escapeUser(record.username);
-  // A quote or a backslash must not end the quoted string; control characters are refused at the door.
-  // oxlint-disable-next-line no-control-regex
-  const digestUser = (record.authUsername ?? record.username).replace(/[\x00-\x1f\x7f]/g, "").replace(/["\\]/g, "\\$&");
-  const encoder = new TextEncoder();
-  return [encoder.encode(user), digestUser === user ? new Uint8Array(0) : encoder.encode(digestUser)];
-}
-
-/** The account's own instance without `<>`; undefined when it has none and ours serves. */
-function instanceOf(record: AccountRecord): Uint8Array | undefined {
-  if (record.instanceId === undefined) return undefined;
-  // oxlint-disable-next-line no-control-regex
-  const bare = record.instanceId.replace(/[\x00-\x20<>"\\\x7f]/g, "");
-  if (bare === "") return undefined;
-  return new TextEncoder().encode(bare.includes(":") ? bare : `urn:uuid:${bare}`);
 }

@@ -1,7 +1,7 @@
 import type { RegistrationIndex } from "../base/ids.ts";
 import type { LocalAddress, Transport } from "../net/network.ts";
 import type { Arena } from "./arena.ts";
-import { Flag, type Columns } from "./columns.ts";
+import type { Columns } from "./columns.ts";
 import type { Credentials } from "./credentials.ts";
 import { writeBranch, writeCallId, writeLineToken, writeTag } from "./names.ts";
 import type { Profile } from "./profile.ts";
@@ -9,6 +9,7 @@ import { copy, put } from "./put.ts";
 import { RegisterShape } from "./register-shape.ts";
 import type { RegisterTemplate } from "./register-template.ts";
 import { ChainFlag, Purpose, type PurposeId, type VolatileRows } from "./volatile-rows.ts";
+import { Flag } from "./row-flags.ts";
 
 /** Room for the largest REGISTER: four credentials with the longest nonces, and a list of bindings to remove. */
 const requestBytesMax = 24_576;

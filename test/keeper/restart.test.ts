@@ -2,8 +2,9 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Columns, columnsBytes, Flag, openColumns } from "../../src/keeper/columns.ts";
+import { Columns, columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import { openColumnsFile } from "../../src/keeper/columns-file.ts";
+import { Flag } from "../../src/keeper/row-flags.ts";
 import { accountIdOf, accountOf, BenchShard } from "./bench-shard.ts";
 
 describe("a restart on the same columns", () => {
