@@ -15,7 +15,6 @@ import type { Receipts } from "./receipts.ts";
 import type { Shards, TunnelSink } from "./shards.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Tickets } from "./tickets.ts";
-import { statusView } from "./views.ts";
 
 /** How long a provider is asked to deliver what no deadline bounds. */
 const ordinaryPushMs = 3_600_000;
@@ -113,7 +112,7 @@ export class Dispatcher {
       case "journal":
         return this.#onJournal(event.summary, event.targets);
       case "registrationChanged":
-        return this.#feed.publish("registration", { account: event.accountId, ...statusView(event.status) });
+        return this.#feed.registration(event.accountId, event.status);
       case "modeLearned":
         this.#feed.publish("modeLearned", { account: event.accountId, mode: event.mode });
         return this.#background(event.kind, this.#subscriptions.learnMode(event.accountId, event.mode));

@@ -32,6 +32,8 @@ const pageSizeMax = 200;
 const pageSize = 50;
 /** Of an account, newest first. */
 const accountCallsMax = 20;
+/** Accounts in trouble that are told at once. */
+const troublesMax = 50;
 const traceMinutes = 5;
 const traceMinutesMax = 120;
 /** Wrong operator tokens, from wherever: then one every two seconds. */
@@ -156,7 +158,7 @@ function tokenGuard({ token, clock }: OperatorParts) {
 }
 
 function accountRoutes(parts: OperatorParts) {
-  const { store, shards, subscriptions } = parts;
+  const { store, shards, subscriptions, feed } = parts;
   const listed = async (account: AccountRecord) => ({
     id: account.accountId,
     app: account.app,
@@ -175,6 +177,13 @@ function accountRoutes(parts: OperatorParts) {
       },
       { query: AccountsQuery },
     )
+    .get("/operator/v1/troubles", async () => {
+      const accounts = feed.troubled(troublesMax).flatMap((accountId) => store.account(accountId) ?? []);
+      const lines = await Promise.all(accounts.map(listed));
+      // One that is tried again at this moment is still in trouble.
+      const troubled = ["refused", "retrying", "registering"];
+      return json(lines.filter(({ registration }) => troubled.includes(String(registration.state))));
+    })
     .get("/operator/v1/accounts/:id", async ({ params }) => {
       const account = store.account(params.id as AccountId);
       if (account === undefined) return problem(notFound);

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { AccountId } from "../base/ids.ts";
-import type { LadderEntry } from "../workers/protocol.ts";
-import { ladderView } from "./views.ts";
+import type { LadderEntry, RegistrationStatus } from "../workers/protocol.ts";
+import { ladderView, statusView } from "./views.ts";
 
 /** Pages and tools that watch at once. */
 const watchersMax = 32;
@@ -9,6 +9,8 @@ const watchersMax = 32;
 const backlogMax = 1_000;
 const tracedAccountsMax = 64;
 const entriesPerAccountMax = 2_000;
+/** Accounts remembered as refused or retrying; beyond, the longest unheard of are forgotten. */
+const troubledMax = 500;
 
 /** What a watcher wants; a topic that is not named still comes when it is about `account`. */
 export interface WatchFilter {
@@ -22,6 +24,7 @@ export type FeedTopic = "registration" | "modeLearned" | "wake" | "push" | "call
 /** What happens now, for the operator's page: server-sent events, and the ladders of traced accounts. */
 export class OperatorFeed {
   readonly #watchers = new Map<ReadableStreamDefaultController<Uint8Array>, WatchFilter>();
+  readonly #troubled = new LRUCache<AccountId, true>({ max: troubledMax });
   readonly #ladders = new LRUCache<AccountId, LadderEntry[]>({ max: tracedAccountsMax });
 
   publish(topic: FeedTopic, data: Readonly<Record<string, unknown>>): void {
@@ -33,6 +36,18 @@ export class OperatorFeed {
       bytes ??= encode(`event: ${topic}\ndata: ${JSON.stringify(data)}\n\n`);
       send(watcher, bytes);
     }
+  }
+
+  /** A registration changed; which accounts are in trouble is remembered. */
+  registration(accountId: AccountId, status: RegistrationStatus): void {
+    if (status.state === "refused" || status.state === "retrying") this.#troubled.set(accountId, true);
+    else if (status.state !== "registering") this.#troubled.delete(accountId);
+    this.publish("registration", { account: accountId, ...statusView(status) });
+  }
+
+  /** Accounts that were refused or retrying when last heard of, the newest first. */
+  troubled(most: number): readonly AccountId[] {
+    return [...this.#troubled.keys()].slice(0, most);
   }
 
   ladder(accountId: AccountId, entry: LadderEntry): void {

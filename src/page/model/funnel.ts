@@ -13,10 +13,10 @@ export interface FunnelStage {
 }
 
 const steps: readonly { readonly step: WakeStep; readonly name: string; readonly meaning: string }[] = [
-  { step: "invite_to_push", name: "Push accepted", meaning: "from the INVITE to the provider's yes" },
-  { step: "push_to_tunnel", name: "Tunnel opened", meaning: "from the push to the phone's tunnel" },
-  { step: "tunnel_to_invite", name: "INVITE handed over", meaning: "from the tunnel to the INVITE in it" },
-  { step: "invite_to_answer", name: "Answered", meaning: "from the INVITE in the tunnel to the answer" },
+  { step: "invite_to_push", name: "Push accepted", meaning: "after the INVITE came in" },
+  { step: "push_to_tunnel", name: "Tunnel opened", meaning: "after the push" },
+  { step: "tunnel_to_invite", name: "INVITE handed over", meaning: "after the tunnel" },
+  { step: "invite_to_answer", name: "Answered", meaning: "after the INVITE was there" },
 ];
 
 /** How far wakes get, and how long each step takes; empty before the first wake. Counts are of devices woken, not of calls. */

@@ -1,7 +1,7 @@
 import type { Rung } from "../api/answers.ts";
 
 const rowPx = 34;
-const gapPx = 22;
+const gapPx = 24;
 const headPx = 44;
 const footPx = 12;
 /** A silence this long is written between the rungs. */
@@ -65,7 +65,7 @@ export function layoutLadder(
   for (const [rung, { at, from, to, device, label }] of rungs.entries()) {
     const atMs = Date.parse(at);
     if (atMs - beforeMs >= gapMs) {
-      gaps.push({ y: y + gapPx / 2, ms: atMs - beforeMs });
+      gaps.push({ y: y + gapPx / 2 + 8, ms: atMs - beforeMs });
       y += gapPx;
     }
     beforeMs = atMs;

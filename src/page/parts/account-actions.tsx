@@ -6,7 +6,8 @@ import { accountVersion } from "../state/live.ts";
 import { startTrace } from "./trace.tsx";
 import { Confirm } from "./confirm.tsx";
 
-export function AccountActions({ detail: { id, username, domain } }: { readonly detail: AccountDetail }) {
+export function AccountActions({ detail: { id, username, domain, registration } }: { readonly detail: AccountDetail }) {
+  const isWanting = registration.state === "refused" || registration.state === "retrying";
   const [said, say] = useState("");
   const [isAsking, setAsking] = useState(false);
   const path = `/operator/v1/accounts/${encodeURIComponent(id)}`;
@@ -17,12 +18,12 @@ export function AccountActions({ detail: { id, username, domain } }: { readonly 
   };
   const trace = async (): Promise<void> => {
     const fault = await startTrace(id);
-    say(fault ?? "Traced for 5 minutes: the ladder below fills as messages pass.");
+    say(fault ?? "Traced for 5 minutes: the ladder below fills as messages of calls pass.");
   };
   return (
     <>
       <div class="row">
-        <button type="button" class="primary" onClick={() => void retry()}>
+        <button type="button" class={isWanting ? "primary" : undefined} onClick={() => void retry()}>
           Retry now
         </button>
         <button type="button" onClick={() => void trace()}>

@@ -4,7 +4,7 @@ import { ask, type Asked } from "../api/ask.ts";
 import { hrefOf } from "../model/route.ts";
 import { callsVersion, nowMs } from "../state/live.ts";
 import { callerText, callNames, callTones } from "../words/calls.ts";
-import { duration, timeOf } from "../words/figures.ts";
+import { millis, timeOf } from "../words/figures.ts";
 import { Badge } from "./badge.tsx";
 import { Ladder } from "./ladder.tsx";
 
@@ -84,13 +84,13 @@ function Known({ detail, account }: { readonly detail: CallDetail; readonly acco
           {answeredAt !== undefined && (
             <div>
               <dt>Answered after</dt>
-              <dd>{duration((Date.parse(answeredAt) - Date.parse(startedAt)) / 1_000)}</dd>
+              <dd>{millis(Date.parse(answeredAt) - Date.parse(startedAt))}</dd>
             </div>
           )}
           {endedAt !== undefined && (
             <div>
               <dt>Ended after</dt>
-              <dd>{duration((Date.parse(endedAt) - Date.parse(startedAt)) / 1_000)}</dd>
+              <dd>{millis(Date.parse(endedAt) - Date.parse(startedAt))}</dd>
             </div>
           )}
           <div>

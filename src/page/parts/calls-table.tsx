@@ -2,7 +2,7 @@ import type { CallLine } from "../api/answers.ts";
 import { hrefOf } from "../model/route.ts";
 import { nowMs } from "../state/live.ts";
 import { callerText, callNames, callTones } from "../words/calls.ts";
-import { duration, timeOf } from "../words/figures.ts";
+import { duration, millis, timeOf } from "../words/figures.ts";
 import { Badge } from "./badge.tsx";
 import { Table, type Column } from "./table.tsx";
 
@@ -33,7 +33,8 @@ function talked({ answeredAt, endedAt }: Line): string {
 }
 
 function between(from: string, to: string | undefined): string {
-  return duration(((to === undefined ? nowMs.value : Date.parse(to)) - Date.parse(from)) / 1_000);
+  if (to === undefined) return duration((nowMs.value - Date.parse(from)) / 1_000);
+  return millis(Date.parse(to) - Date.parse(from));
 }
 
 export function CallsTable({ calls, empty }: { readonly calls: readonly Line[] | undefined; readonly empty: string }) {

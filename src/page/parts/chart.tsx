@@ -4,7 +4,11 @@ import { charted, type History } from "../model/history.ts";
 import { count } from "../words/figures.ts";
 import { stateNames } from "../words/registration.ts";
 
-const heightPx = 220;
+const heightPx = 280;
+const timeAxisPx = 30;
+/** Shown at least, so that the first minute does not rush by. */
+const spanSecMin = 60;
+const timeSteps = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
 /** A figure in the axis: `1,234,567` fits. */
 const axisPx = 72;
 const narrowAxisPx = 56;
@@ -77,9 +81,18 @@ function optionsOf(root: HTMLElement): uPlot.Options {
     legend: { show: false },
     cursor: { show: false },
     padding: [8, 8, 0, 0],
-    scales: { y: { range: (_plot, _low, high) => [0, roomAbove(high)] } },
+    scales: {
+      x: { range: (_plot, first, last) => [Math.min(first, last - spanSecMin), last] },
+      y: { range: (_plot, _low, high) => [0, roomAbove(high)] },
+    },
     axes: [
-      { ...axis, space: isNarrow ? 90 : 70, values: [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 0]] },
+      {
+        ...axis,
+        size: timeAxisPx,
+        incrs: timeSteps,
+        space: isNarrow ? 90 : 80,
+        values: [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 0]],
+      },
       {
         ...axis,
         size: isNarrow ? narrowAxisPx : axisPx,

@@ -63,7 +63,8 @@ export function Header() {
           <ul class="chips" aria-label="Shards">
             {known.shards.map(({ shard, ready, registered }) => (
               <li key={shard} class={ready ? "chip" : "chip bad"}>
-                <span class="dim">Shard {shard}</span> {ready ? count(registered ?? 0) : "not ready"}
+                <span class="dim">Shard {shard}:</span> {ready ? count(registered ?? 0) : "not ready"}
+                {ready && <span class="unseen"> registered</span>}
               </li>
             ))}
           </ul>

@@ -11,6 +11,7 @@ import { DrainPanel } from "./drain-panel.tsx";
 import { Funnel } from "./funnel.tsx";
 import { RegistrarsPanel } from "./registrars-panel.tsx";
 import { ShardsPanel } from "./shards-panel.tsx";
+import { TroublesPanel } from "./troubles-panel.tsx";
 
 const callsHere = 8;
 
@@ -41,6 +42,8 @@ function Panels({ known }: { readonly known: Summary }) {
           <Funnel known={known} />
         </section>
         <RegistrarsPanel />
+        <TroublesPanel />
+        <Outcomes known={known} />
         <section class="panel wide" aria-labelledby="calls">
           <div class="title">
             <h2 id="calls">Latest calls</h2>
@@ -48,9 +51,8 @@ function Panels({ known }: { readonly known: Summary }) {
           </div>
           <CallsTable calls={calls.value?.slice(0, callsHere)} empty="No call yet." />
         </section>
-        <Outcomes known={known} />
-        <ShardsPanel known={known} history={history.value} />
         <DrainPanel isDraining={known.ready.reasons.includes("draining")} />
+        <ShardsPanel known={known} history={history.value} />
       </div>
     </>
   );
@@ -62,7 +64,7 @@ function Tiles({ known }: { readonly known: Summary }) {
   const tiles: readonly (readonly [string, string, string])[] = [
     ["Accounts", count(known.accounts), `${count(known.devices)} ${known.devices === 1 ? "device" : "devices"}`],
     ["Registered", count(registrations.registered), `${share(registrations.registered, known.accounts)} of accounts`],
-    ["Refused", count(registrations.refused), registrations.refused === 0 ? "none" : "need somebody's hand"],
+    ["Refused", count(registrations.refused), registrations.refused === 0 ? "none" : "listed below"],
     ["Calls now", count(calls.running), `${count(known.tunnels)} ${known.tunnels === 1 ? "tunnel" : "tunnels"} open`],
     ["Memory", bytes(known.memoryBytes), `loop delay ${millis(slowestMs)}`],
   ];

@@ -16,7 +16,7 @@ const columns: readonly Column<ShardFigures>[] = [
 
 export function ShardsPanel({ known, history }: { readonly known: Summary; readonly history: History }) {
   return (
-    <section class="panel wide" aria-labelledby="shards">
+    <section class="panel full" aria-labelledby="shards">
       <h2 id="shards">Shards and memory</h2>
       <Table
         caption="Shards: the worker threads, each with its own accounts"

@@ -21,7 +21,9 @@ export function Spark({
       <p>
         <span class="dim">{name}</span> <strong>{text(latest.at(-1) ?? 0)}</strong>
         {latest.length > 1 && (
-          <span class="dim">{low === high ? "steady" : `${text(low)} to ${text(high)}`} since this page watches</span>
+          <span class="dim">
+            {low === high ? "steady" : `${text(low)} to ${text(high)}`} since this page was opened
+          </span>
         )}
       </p>
       <svg viewBox={`0 0 ${widthPx} ${heightPx}`} preserveAspectRatio="none" aria-hidden="true">

@@ -53,8 +53,8 @@ export function Trace({ detail: { id, deviceList } }: { readonly detail: Account
         rungs={rungs}
         empty={
           leftSec > 0
-            ? "Nothing has passed yet. Retry now makes it register again."
-            : "Not traced. “Trace 5 min” shows every message of this account as it passes."
+            ? "Nothing has passed yet. What comes in or goes out for this account shows here at once."
+            : "Not traced. “Trace 5 min” shows every message of this account's calls as it passes."
         }
         deviceName={(device, nth) =>
           deviceList.find((one) => one.device === device)?.name ?? (nth === 0 ? "Device" : `Device ${nth + 1}`)

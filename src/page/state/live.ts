@@ -1,5 +1,5 @@
 import { effect, signal } from "@preact/signals";
-import type { CallLine, RegistrarStatus, Rung, Summary } from "../api/answers.ts";
+import type { AccountLine, CallLine, RegistrarStatus, Rung, Summary } from "../api/answers.ts";
 import { ask, door, tokenVersion, type Asked } from "../api/ask.ts";
 import { followEvents } from "../api/events.ts";
 import type { ServerEvent } from "../api/sse-parser.ts";
@@ -25,6 +25,8 @@ export const summary = signal<Summary | undefined>(undefined);
 export const silentSinceMs = signal<number | undefined>(undefined);
 export const history = signal(noHistory);
 export const registrars = signal<readonly RegistrarStatus[] | undefined>(undefined);
+/** Accounts refused or retrying, the newest first. */
+export const troubles = signal<readonly AccountLine[] | undefined>(undefined);
 export const calls = signal<readonly CallLine[] | undefined>(undefined);
 /** True while events come as they happen, false while the page asks from time to time. */
 export const isLive = signal(false);
@@ -49,6 +51,7 @@ async function askRegistrars(): Promise<void> {
   if (route.value.view === "overview") {
     // One more than is shown tells whether there are more.
     keep(registrars, await ask("GET", `/operator/v1/registrars?limit=${registrarsShownMax + 1}`));
+    keep(troubles, await ask("GET", "/operator/v1/troubles"));
   }
 }
 

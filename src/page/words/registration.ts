@@ -118,7 +118,7 @@ function refusalAdvice({ lastStatus, lastReason }: Registration): string {
       return "The server wants a longer expiry than it takes. Look at its minimum and maximum expiry.";
     default:
       return lastStatus === undefined || lastStatus < 400
-        ? "Look at the trace of a new attempt: trace, then retry."
+        ? "Look into the server's log for its REGISTER, correct what it says, then retry."
         : "Look up why the server answers so, correct it there or in the app, then retry.";
   }
 }
@@ -128,7 +128,7 @@ function retryAdvice({ lastStatus, lastReason }: Registration): string {
   if (lastStatus === undefined || lastStatus === 408 || lastReason === "no answer") {
     return "Check that the server runs and that this machine reaches it: name, port, transport, firewall.";
   }
-  return "Nothing, if it passes by itself; else look at the trace of the next attempt.";
+  return "Nothing, if it passes by itself; else look into the server's log for its REGISTER.";
 }
 
 function atServer({ registrar, transport }: Registration): string {

@@ -1,0 +1,137 @@
+import { describe, expect, test } from "bun:test";
+import type { AccountId, CallUuid, DeviceId } from "../../src/base/ids.ts";
+import type { summaryOf } from "../../src/edge/operator-app.ts";
+import type { Summary } from "../../src/page/api/answers.ts";
+import type { CallState, CallSummary, RegistrarStatus, RegistrationStatus } from "../../src/workers/protocol.ts";
+import { EdgeBench } from "./edge-bench.ts";
+
+async function withAccounts(...usernames: readonly string[]) {
+  const bench = await EdgeBench.open();
+  const phone = await bench.phone();
+  for (const username of usernames) await bench.subscribe(phone, { username });
+  const idOf = (username: string): AccountId =>
+    [...bench.store.accountRecords.values()].find((record) => record.username === username)?.accountId ??
+    ("" as AccountId);
+  return { bench, phone, idOf };
+}
+
+function callOf(n: number, state: CallState, accountId: AccountId, more: Partial<CallSummary> = {}): CallSummary {
+  return {
+    call: `0192d1c8-1111-7000-8000-${String(n).padStart(12, "0")}` as CallUuid,
+    callId: `c${n}`,
+    accountId,
+    direction: "inbound",
+    from: { uri: "sip:bob@x" },
+    state,
+    startedAtMs: 1_000 * n,
+    devices: [],
+    ...more,
+  };
+}
+
+describe("what the operator's page asks for beyond the outside interface", () => {
+  test("the summary is what the page takes it for, with how often each wake step happened", async () => {
+    const isTaken: ReturnType<typeof summaryOf> extends Summary ? true : false = true;
+    expect(isTaken).toBe(true);
+    await using bench = await EdgeBench.open();
+    bench.metrics.wakeStep("invite_to_push", 5);
+    bench.metrics.wakeStep("invite_to_push", 7);
+    const { body } = await bench.operator("GET", "/operator/v1/summary");
+    expect(body).toMatchObject({
+      wakeCounts: { invite_to_push: 2, push_to_tunnel: 0, tunnel_to_invite: 0, invite_to_answer: 0 },
+    });
+  });
+
+  test("an account tells its devices without their push tokens, and its own calls, newest first", async () => {
+    const { bench, phone, idOf } = await withAccounts("anna", "bert");
+    await using _ = bench;
+    const deviceId = phone.deviceId as DeviceId;
+    for (const [n, username] of ["anna", "bert", "anna"].entries()) {
+      const { devices: _devices, from, ...call } = callOf(n, "missed", idOf(username));
+      const times = { answeredAtMs: undefined, endedAtMs: undefined };
+      const entry = { ...call, ...times, subscriptionId: undefined, fromUri: from.uri, fromName: undefined };
+      bench.store.putJournal(entry, [deviceId]);
+    }
+    const answer = await bench.operator("GET", `/operator/v1/accounts/${idOf("anna")}`);
+    expect(answer.body).toMatchObject({
+      deviceList: [{ device: deviceId, presence: "background", tokenState: "alive", wakeable: true }],
+      calls: [{ callId: "c2" }, { callId: "c0" }],
+    });
+    const pushToken = bench.store.device(deviceId)?.push.token ?? "";
+    expect(pushToken).not.toBe("");
+    expect(answer.text).not.toContain(pushToken);
+  });
+
+  test("calls: of each, running and ended, no more than asked for; of one account", async () => {
+    const { bench, idOf } = await withAccounts("anna");
+    await using _ = bench;
+    bench.shards.callList = [
+      callOf(5, "missed", idOf("anna"), { endedAtMs: 9 }),
+      callOf(4, "answered", "other" as AccountId),
+      callOf(3, "cancelled", "other" as AccountId, { endedAtMs: 9 }),
+      callOf(2, "ringing", "other" as AccountId),
+    ];
+    const asked = async (query: string) =>
+      ((await bench.operator("GET", `/operator/v1/calls${query}`)).body as { callId: string }[]).map(
+        ({ callId }) => callId,
+      );
+    expect(await asked("")).toEqual(["c5", "c4", "c3", "c2"]);
+    expect(await asked("?limit=1")).toEqual(["c4", "c5"]);
+    expect(await asked(`?account=${idOf("anna")}`)).toEqual(["c5"]);
+    expect((await bench.operator("GET", "/operator/v1/calls?limit=x")).status).toBe(422);
+  });
+
+  test("registrars: the largest ones, when a limit is given", async () => {
+    await using bench = await EdgeBench.open();
+    bench.shards.registrarList = [1, 3, 2].map((accounts) => ({ accounts }) as RegistrarStatus);
+    expect((await bench.operator("GET", "/operator/v1/registrars?limit=2")).body).toEqual([
+      { accounts: 3 },
+      { accounts: 2 },
+    ]);
+  });
+
+  test("troubles: who was refused or retries, newest first; who recovered is gone", async () => {
+    const { bench, idOf } = await withAccounts("anna", "bert", "carl", "dora");
+    await using _ = bench;
+    const change = (username: string, state: RegistrationStatus["state"]): void => {
+      const status: RegistrationStatus = { mode: "alternate", state };
+      bench.shards.statuses.set(idOf(username), status);
+      bench.edge.dispatcher.onEvent({ kind: "registrationChanged", accountId: idOf(username), status });
+    };
+    change("anna", "refused");
+    change("bert", "retrying");
+    change("carl", "retrying");
+    change("carl", "registered");
+    change("dora", "registering");
+    const names = async () =>
+      ((await bench.operator("GET", "/operator/v1/troubles")).body as { username: string }[]).map(
+        ({ username }) => username,
+      );
+    expect(await names()).toEqual(["bert", "anna"]);
+    // The shards know best: an event may be late.
+    bench.shards.statuses.set(idOf("anna"), { mode: "alternate", state: "registered" });
+    expect(await names()).toEqual(["bert"]);
+  });
+
+  test("events: only the topics asked for, and everything about one account", async () => {
+    const { bench, idOf } = await withAccounts("anna", "bert");
+    await using _ = bench;
+    const response = await fetch(
+      `http://127.0.0.1:${bench.edge.operatorPort}/operator/v1/events?topics=call&account=${idOf("anna")}`,
+    );
+    const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader();
+    for (const username of ["bert", "anna"]) {
+      bench.edge.dispatcher.onEvent({
+        kind: "registrationChanged",
+        accountId: idOf(username),
+        status: { mode: "auto", state: "refused" },
+      });
+    }
+    bench.edge.dispatcher.onEvent({ kind: "callState", call: "c" as CallUuid, state: "missed", over: true });
+    let text = "";
+    while (!text.includes("event: call")) text += new TextDecoder().decode((await reader.read()).value);
+    expect(text).toContain(idOf("anna"));
+    expect(text).not.toContain(idOf("bert"));
+    await reader.cancel();
+  });
+});

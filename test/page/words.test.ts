@@ -1,0 +1,138 @@
+import { describe, expect, test } from "bun:test";
+import type { AccountDevice, Registration } from "../../src/page/api/answers.ts";
+import { callerText } from "../../src/page/words/calls.ts";
+import { bytes, count, duration, fromNow, millis, share, timeOf } from "../../src/page/words/figures.ts";
+import { storyOf } from "../../src/page/words/registration.ts";
+
+const nowMs = Date.parse("2026-11-24T12:00:00Z");
+const later = (sec: number): string => new Date(nowMs + sec * 1_000).toISOString();
+
+function device(more: Partial<AccountDevice> = {}): AccountDevice {
+  return {
+    device: "d1",
+    provider: "apns",
+    tokenState: "alive",
+    presence: "background",
+    wakeable: true,
+    lastSeenAt: later(-60),
+    ...more,
+  };
+}
+
+function story(registration: Partial<Registration>, devices: readonly AccountDevice[] = [device()]) {
+  return storyOf({ mode: "alternate", state: "registered", ...registration }, devices, nowMs);
+}
+
+describe("a registration in plain words", () => {
+  test("registered: where, until when, renewed when; nothing to do", () => {
+    const told = story({
+      registrar: "192.0.2.1:5060",
+      transport: "udp",
+      expiresAt: later(600),
+      nextAttemptAt: later(480),
+    });
+    expect(told.headline).toBe("Registered in the phone's place at 192.0.2.1:5060 over UDP.");
+    expect(told.facts.join(" ")).toContain("(in 10 min)");
+    expect(told.facts.at(-1)).toBe("It is renewed in 8 min.");
+    expect(told.advice).toBeUndefined();
+  });
+
+  test.each([
+    [401, "Unauthorized", "password or the auth username is wrong"],
+    [407, "Proxy Authentication Required", "password or the auth username is wrong"],
+    [401, "no challenge that may be answered", "a way of proving the password that is not allowed"],
+    [401, "no credentials for this realm", "another realm"],
+    [403, "Forbidden", "forbids it"],
+    [404, "Not Found", "does not know this account"],
+    [423, "Interval Too Brief", "longer expiry"],
+    [488, "Not Acceptable Here", "Look up why"],
+  ])("refused with %i %s: says so and what to do", (lastStatus, lastReason, advice) => {
+    const told = story({ state: "refused", lastStatus, lastReason });
+    expect(told.headline).toStartWith("Refused");
+    expect(told.facts).toEqual([`The last answer was ${lastStatus} ${lastReason}.`]);
+    expect(told.advice).toContain(advice);
+  });
+
+  test("retrying: why, when next, whether the old binding still holds", () => {
+    const told = story({
+      state: "retrying",
+      lastStatus: 503,
+      lastReason: "Service Unavailable",
+      nextAttemptAt: later(30),
+      expiresAt: later(90),
+    });
+    expect(told.facts).toEqual([
+      "The last answer was 503 Service Unavailable.",
+      `The last binding still holds until ${timeOf(later(90), nowMs)}.`,
+      "The next attempt comes in 30 s.",
+    ]);
+    expect(told.advice).toContain("wait");
+    expect(story({ state: "retrying", lastReason: "no answer" }).advice).toContain("reaches it");
+    expect(story({ state: "retrying", lastStatus: 500 }).advice).toContain("passes by itself");
+  });
+
+  test("idle: because the phone is awake, because nobody wants it, or not yet", () => {
+    expect(story({ state: "idle" }, [device({ presence: "foreground" })]).headline).toContain("in the foreground");
+    expect(story({ state: "idle" }, []).advice).toContain("Remove it");
+    expect(story({ state: "idle" }).headline).toBe("Not registered yet.");
+  });
+
+  test("dead push tokens matter when no sleeping device is left to wake", () => {
+    const dead = device({ tokenState: "dead", wakeable: false });
+    expect(story({}, [dead]).advice).toContain("Open the app");
+    expect(story({}, [dead, device()]).advice).toBeUndefined();
+    expect(story({ state: "refused", lastStatus: 404 }, [dead]).advice).toContain("does not know");
+  });
+});
+
+describe("figures", () => {
+  test("counts are grouped, shares never round to all or nothing", () => {
+    expect([0, 999, 1_000, 1_234_567].map(count)).toEqual(["0", "999", "1,000", "1,234,567"]);
+    expect([share(0, 10), share(1, 1_000), share(999, 1_000), share(5, 10), share(10, 10), share(1, 0)]).toEqual([
+      "0%",
+      "<1%",
+      "99%",
+      "50%",
+      "100%",
+      "0%",
+    ]);
+  });
+
+  test("times in the two largest units", () => {
+    expect([-5, 0, 59, 61, 3_600, 90_000, 86_400].map(duration)).toEqual([
+      "0 s",
+      "0 s",
+      "59 s",
+      "1 min 1 s",
+      "1 h",
+      "1 d 1 h",
+      "1 d",
+    ]);
+    expect([0, 0.8, 9.99, 35.4, 999.6, 1_250, 40_000].map(millis)).toEqual([
+      "0 ms",
+      "0.8 ms",
+      "10 ms",
+      "35 ms",
+      "1 s",
+      "1.3 s",
+      "40 s",
+    ]);
+    expect([5e8, 1.4e9, 2e9].map(bytes)).toEqual(["500 MB", "1.4 GB", "2 GB"]);
+  });
+
+  test("moments as seen from now", () => {
+    expect([0.4, 90, -90, 7_300].map((sec) => fromNow(later(sec), nowMs))).toEqual([
+      "now",
+      "in 1 min",
+      "1 min ago",
+      "in 2 h",
+    ]);
+    expect(timeOf(later(0), nowMs)).toMatch(/^\d\d:\d\d:\d\d$/);
+    expect(timeOf(later(-86_400 * 2), nowMs)).toMatch(/^\d+ \w+, \d\d:\d\d:\d\d$/);
+  });
+
+  test("a caller by name and address", () => {
+    expect(callerText({ uri: "sip:bob@x.example;user=phone", name: "Bob" })).toBe("Bob (bob@x.example)");
+    expect(callerText({ uri: "sips:bob@x.example" })).toBe("bob@x.example");
+  });
+});
