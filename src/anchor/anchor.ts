@@ -129,6 +129,7 @@ export class Anchor {
     const isKnown = core.links.ofTunnel(tunnelId) !== undefined;
     const link = core.links.open(deviceId, tunnelId, accounts, core.nowMs());
     if (!isKnown) {
+      for (const tx of link.takeRefused()) core.transactions.repeat(tx);
       for (const tx of link.takeInterrupted()) core.transactions.rebind(tx, link);
       link.release();
       for (const tx of link.takeOwed()) core.repeat(link, tx);

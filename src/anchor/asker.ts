@@ -1,10 +1,12 @@
 import { keepSource, type Source } from "../net/network.ts";
+import { Method } from "../sip/message/method.ts";
 import { viaLines } from "../sip/message/rewrite.ts";
 import { scan } from "../sip/message/scan.ts";
 import { SipView } from "../sip/message/view.ts";
 import { writeResponse, type ResponseOptions } from "../sip/message/write-response.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
 import type { Belonging, Core } from "./core.ts";
+import { DeviceLink } from "./device-link.ts";
 import { responseToPhone, responseToServer } from "./rewriting.ts";
 
 const stamped = new SipView();
@@ -48,8 +50,14 @@ export abstract class Asker {
   protected abstract received(): ResponseOptions["received"];
   protected abstract get party(): "server" | "device";
 
+  /** The final answer is about to go, and it is a failure. */
+  protected onRefused(): void {}
+
   #send(bytes: Uint8Array, status: number): void {
-    if (status >= 200 && this.#finalStatus === 0) this.#finalStatus = status;
+    if (status >= 200 && this.#finalStatus === 0) {
+      this.#finalStatus = status;
+      if (status >= 300) this.onRefused();
+    }
     this.core.sent(this.belonging, this.party, bytes);
     this.core.transactions.respond(this.tx, bytes, status);
   }
@@ -97,6 +105,11 @@ export class ServerAsker extends Asker {
 
 /** A phone: it sees everything as the far end wrote it, under its own Vias. */
 export class PhoneAsker extends Asker {
+  protected override onRefused(): void {
+    const { hop, method } = this.tx;
+    if (method === Method.invite && hop instanceof DeviceLink) hop.noteRefused(this.tx);
+  }
+
   protected override get party(): "device" {
     return "device";
   }

@@ -1,9 +1,9 @@
 import type { AccountId, DeviceId, TunnelId } from "../base/ids.ts";
 import { latin1 } from "../sip/message/chars.ts";
 import type { SipView } from "../sip/message/view.ts";
-import type { ClientTransaction } from "../sip/transaction/transactions.ts";
+import type { ClientTransaction, ServerTransaction } from "../sip/transaction/transactions.ts";
 import type { TrackedHop } from "./flow.ts";
-import { heldBytesMax, heldFramesMax } from "./limits.ts";
+import { heldBytesMax, heldFramesMax, unacknowledgedMax } from "./limits.ts";
 import type { Uplink } from "./options.ts";
 
 /**
@@ -24,6 +24,8 @@ export class DeviceLink implements TrackedHop {
   readonly pending = new Set<ClientTransaction>();
   /** Those of them that are among the held frames and were never sent. */
   readonly #unsent = new Set<ClientTransaction>();
+  /** INVITEs of the phone whose failure went into a tunnel; what its ACK has ended is still among them. */
+  #refused: ServerTransaction[] = [];
   /** When the last tunnel closed, monotonic ms. */
   closedAtMs: number;
   readonly #uplink: Uplink;
@@ -82,6 +84,22 @@ export class DeviceLink implements TrackedHop {
   /** What is owed, in the order in which it fell due; it is the caller's now. */
   takeOwed(): readonly ClientTransaction[] {
     return this.#owed.splice(0);
+  }
+
+  /** An INVITE of the phone was answered with a failure. */
+  noteRefused(tx: ServerTransaction): void {
+    // Without a tunnel the answer is among the held frames.
+    if (this.isOpen) this.#refused = [...this.#refused.slice(1 - unacknowledgedMax), tx];
+  }
+
+  /**
+   * INVITEs whose failure may have gone into a dying tunnel: it is sent again before `release`, where no ACK has come. Nobody else
+   * would: over a reliable transport neither side repeats (RFC 3261 §17.2.1), and the phone would wait for ever.
+   */
+  takeRefused(): readonly ServerTransaction[] {
+    const refused = this.#refused;
+    this.#refused = [];
+    return refused;
   }
 
   /** Requests that went out on an earlier tunnel and have no final answer: to be sent again, before `release`. */

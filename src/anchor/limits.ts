@@ -18,6 +18,8 @@ export const relaysPerDeviceMax = 128;
 export const heldFramesMax = 64;
 /** Bytes of those. */
 export const heldBytesMax = 262_144;
+/** Failures of a phone's INVITEs that its next tunnel brings again while they lack their ACK. */
+export const unacknowledgedMax = 4;
 /** A BYE or CANCEL without an answer is begun anew on later tunnels so many times; a phone that then says nothing never will. */
 export const owedRepeatsMax = 3;
 /** Out-of-call messages of one account that wait for a phone to wake; the next is answered 480. */

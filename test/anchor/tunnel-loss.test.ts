@@ -210,6 +210,34 @@ describe("the phone changes networks", () => {
     expect(mobile.gets(200).method).toBe("INFO");
   });
 
+  test("a failure of the phone's INVITE that went into a dying tunnel comes again on the next, until its ACK", () => {
+    const bench = new AnchorBench();
+    const server = bench.addServer();
+    const alice = bench.addAccount("alice", server, { mobile: {} });
+    const mobile = bench.phone("mobile");
+    mobile.opens();
+    const invite = mobile.request("INVITE", alice);
+    mobile.gets(100);
+    server.answers(server.gets("INVITE"), 486);
+    server.gets("ACK");
+    mobile.gets(486);
+    mobile.opens();
+    const busy = mobile.gets(486);
+    mobile.acksFailure(invite, busy);
+    mobile.opens();
+    mobile.nothing();
+    // One that was held comes once.
+    const second = mobile.request("INVITE", alice);
+    mobile.gets(100);
+    const atServer = server.gets("INVITE");
+    mobile.closes();
+    server.answers(atServer, 486);
+    server.gets("ACK");
+    mobile.opens();
+    mobile.acksFailure(second, mobile.gets(486));
+    mobile.nothing();
+  });
+
   test("a call cancelled in between: the new tunnel gets the CANCEL alone", () => {
     const { server, alice, mobile } = scene();
     const invite = server.invites(alice);
