@@ -33,8 +33,6 @@ export class Provider implements Party {
   readonly #passwords = new Map<string, string>();
   readonly #bindings = new Map<string, Binding>();
   #socket: Bun.udp.Socket<"buffer"> | undefined;
-  /** Where Wakeline was last heard from. */
-  #peer = { port: 0, address: "" };
 
   private constructor(address: string) {
     this.#address = address;
@@ -118,7 +116,8 @@ export class Provider implements Party {
 
   answersTo(request: SipText, status: number, extra: Extra = {}): SipText {
     const response = responseTo(this, request, status, "far", extra);
-    this.#send(response, this.#peer);
+    const via = /^SIP\/2\.0\/UDP ([\d.]+):(\d+)/.exec(request.get("Via"));
+    this.#send(response, { address: via?.[1] ?? "", port: Number(via?.[2]) });
     return response;
   }
 
@@ -138,7 +137,6 @@ export class Provider implements Party {
   #receive(text: string, port: number, address: string): void {
     const message = new SipText(text);
     if (message.headers.length === 0) return;
-    this.#peer = { port, address };
     if (message.isResponse || message.method !== "REGISTER") {
       // Wakeline asks for voicemail by itself some seconds after a registration: not here.
       if (message.method === "SUBSCRIBE" && /message-summary/.test(text)) this.answersTo(message, 489);
