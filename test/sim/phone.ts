@@ -57,6 +57,8 @@ export class Phone extends Ua {
   readonly answeredTags = new Set<string>();
   readonly endedTags = new Set<string>();
   isDead = false;
+  /** The account was taken off it: what it says for the account is refused. */
+  hasLeft = false;
   inviteCount = 0;
   noAcks = 0;
   tunnel: Tunnel | undefined;
@@ -67,6 +69,7 @@ export class Phone extends Ua {
   readonly #world: PhoneWorld;
   readonly #dice: Dice;
   #opening = false;
+  #registers = 0;
 
   constructor(world: PhoneWorld, dice: Dice, deviceId: DeviceId, accounts: Phone["accounts"], habits: PhoneHabits) {
     super(world.wire);
@@ -119,6 +122,32 @@ export class Phone extends Ua {
     this.openedAtMs = this.nowMs;
     this.#planBreak();
     this.#planSleep();
+    if (this.#dice.chance(0.5) && !this.hasLeft) this.#register();
+  }
+
+  /** As stock stacks do when their socket opens; it changes the Request-URI that the phone sees. */
+  #register(): void {
+    for (const { username } of this.accounts) {
+      const aor = `sip:${username}@${domain}`;
+      const text = sipText(`REGISTER sip:${domain} SIP/2.0`, [
+        `Via: ${this.via(this.newBranch())}`,
+        "Max-Forwards: 70",
+        `From: <${aor}>;tag=${this.token()}`,
+        `To: <${aor}>`,
+        `Call-ID: reg-${this.deviceId}`,
+        `CSeq: ${++this.#registers} REGISTER`,
+        `Contact: <${this.contact}>;expires=600`,
+      ]);
+      this.ask(text, (response) => {
+        if (response !== undefined && response.status !== 200 && !this.hasLeft) {
+          this.complain(
+            "REGISTER through the tunnel is answered by 200",
+            String(response.status),
+            `reg-${this.deviceId}`,
+          );
+        }
+      });
+    }
   }
 
   #planBreak(): void {

@@ -59,6 +59,8 @@ interface Mishaps {
   readonly dropRatio: number;
   readonly flipRatio: number;
   readonly strangerRatio: number;
+  readonly messageRatio: number;
+  readonly leaveRatio: number;
 }
 
 function mishapsOf(dice: Dice, calls: number): Mishaps {
@@ -68,6 +70,8 @@ function mishapsOf(dice: Dice, calls: number): Mishaps {
     dropRatio: dice.pick([0, 0, 0.02]),
     flipRatio: dice.pick([0, 0.05]),
     strangerRatio: dice.pick([0, 0.05]),
+    messageRatio: dice.pick([0, 0.1]),
+    leaveRatio: dice.pick([0, 0, 0.02]),
   };
 }
 
@@ -131,6 +135,8 @@ function mishap(world: World, dice: Dice, mishaps: Mishaps, n: number, accounts:
     world.dropConnections();
   }
   if (dice.chance(mishaps.flipRatio)) flip(world, dice, dice.pick(accounts));
+  if (dice.chance(mishaps.messageRatio)) message(world, dice.pick(accounts).record.username);
+  if (dice.chance(mishaps.leaveRatio)) leave(world, dice, dice.pick(accounts));
   if (dice.chance(mishaps.strangerRatio)) world.stranger(dice.pick(accounts).record.username);
 }
 
@@ -151,6 +157,22 @@ function crash(world: World, dice: Dice): void {
       sent.map(({ user, atMs }) => `${user} at ${Math.round(atMs)}`).join(", "),
       "",
     );
+}
+
+/** A message is answered by a phone, or by us that there is none; within its sender's patience. */
+function message(world: World, username: string): void {
+  const { restarts } = world;
+  world.trunk.message(username, (status, callId) => {
+    const isCalm = world.plan.weather.lossRatio === 0 && !world.wasSilenced && !world.wasDropped;
+    if (status === 0 && isCalm && world.restarts === restarts)
+      world.complain("every MESSAGE is answered", "no answer", callId);
+  });
+}
+
+/** One of several owners takes the account off a device. */
+function leave(world: World, dice: Dice, account: SimAccount): void {
+  if (account.subscriptions.length < 2) return;
+  world.unsubscribe(account, dice.pick(account.subscriptions).deviceId);
 }
 
 /** The app comes to the front and, some seconds later, goes back. */

@@ -148,6 +148,30 @@ export class Trunk extends Ua {
     return call;
   }
 
+  /** A text message to the account; `then` hears the final status, 0 for none in time. */
+  message(username: string, then: (status: number, callId: string) => void): void {
+    const binding = this.#registrar.bindingsOf(username)[0];
+    if (binding === undefined) return;
+    const callId = `msg-${this.token()}`;
+    const text = sipText(
+      `MESSAGE ${binding.uri} SIP/2.0`,
+      [
+        `Via: ${this.via(this.newBranch())}`,
+        "Max-Forwards: 68",
+        `From: <sip:caller@${domain}>;tag=${this.token()}`,
+        `To: <sip:${username}@${domain}>`,
+        `Call-ID: ${callId}`,
+        "CSeq: 1 MESSAGE",
+        "Content-Type: text/plain",
+      ],
+      "Are you there?",
+    );
+    this.ask(text, (response) => {
+      if (response === undefined) then(0, callId);
+      else if (response.status >= 200) then(response.status, callId);
+    });
+  }
+
   #takeBack(call: FarCall, asked: Asked): void {
     if (asked.finalStatus !== 0 || asked.isDead || call.isExcused) return;
     call.takenBackAtMs = this.nowMs;

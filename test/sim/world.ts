@@ -235,6 +235,8 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   /** The store takes a device off an account, as when its owner leaves. */
   unsubscribe(account: SimAccount, deviceId: DeviceId): void {
     this.directory.unsubscribe(account, deviceId);
+    const phone = this.phones.get(deviceId);
+    if (phone !== undefined) phone.hasLeft = true;
     this.command({ kind: "subscriptionRemoved", accountId: account.record.accountId, deviceId });
   }
 
