@@ -198,6 +198,23 @@ describe("challenges, RFC 3261 §22, RFC 7616, RFC 8760", () => {
     expect(shard.registrar.heard).toHaveLength(2);
   });
 
+  test("a registrar with another realm each time does not make requests grow", () => {
+    const shard = new BenchShard();
+    let realm = 0;
+    shard.registrar.behaviour = (heard) =>
+      heard.authorization !== undefined && heard.text.includes(`realm="r${realm}"`)
+        ? { status: 200, headers: [`Contact: <${heard.contacts[0]!.uri}>;expires=60`] }
+        : { status: 401, headers: [`WWW-Authenticate: Digest realm="r${++realm}", nonce="n", qop="auth"`] };
+    const account = shard.add(1);
+    for (let n = 0; n < 12; n++) {
+      shard.run(30_000);
+      realm++;
+    }
+    expect(shard.state(account)).toBe("registered");
+    const lines = shard.registrar.heard.map((one) => one.text.split("\r\nAuthorization: ").length - 1);
+    expect(Math.max(...lines)).toBe(4);
+  });
+
   test("an account with hashes answers for their realm and algorithm only", () => {
     const shard = new BenchShard({ registrar: { algorithms: ["SHA-256", "MD5"] } });
     const entries = [{ realm: "virtual.test", algorithm: "MD5", hash: md5("u1:virtual.test:p-u1") }];
