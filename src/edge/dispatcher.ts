@@ -49,6 +49,8 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #tunnelUrl: string;
+  /** Push tokens that are being written: what is sent to such a device goes to its new one. */
+  readonly #newTokens = new Map<DeviceId, Promise<void>>();
 
   constructor(options: {
     readonly store: Store;
@@ -236,13 +238,19 @@ export class Dispatcher {
     if (device === undefined || push === undefined) return;
     const isSame = push.token === device.push.token && push.alertToken === device.push.alertToken;
     if (isSame && device.tokenState === "alive" && device.alertTokenState === "alive") return;
-    this.#background(
-      event.kind,
-      this.#store.patchDevice(device.deviceId, { push, tokenState: "alive", alertTokenState: "alive" }),
-    );
+    const { deviceId } = device;
+    const written: Promise<void> = this.#store
+      .patchDevice(deviceId, { push, tokenState: "alive", alertTokenState: "alive" })
+      .catch((cause: unknown) => this.#fault(event.kind, cause))
+      .finally(() => {
+        if (this.#newTokens.get(deviceId) === written) this.#newTokens.delete(deviceId);
+      });
+    this.#newTokens.set(deviceId, written);
   }
 
   async #send(device: DeviceRecord, payload: PushPayload, deadlineMs: number): Promise<Delivery> {
+    const newToken = this.#newTokens.get(device.deviceId);
+    if (newToken !== undefined) await newToken;
     this.#receipts.sending(payload.id, device, this.#clock.wallMs());
     const delivery = await this.#gateway.push({ deviceId: device.deviceId, payload, deadlineMs });
     if (delivery.kind === "accepted") this.#receipts.accepted(payload.id);

@@ -330,6 +330,20 @@ describe("push tokens in a REGISTER, RFC 8599", () => {
     expect([pushOf(it)?.token, bench.store.device(it.target.deviceId)?.tokenState]).toEqual(["new:token", "alive"]);
   });
 
+  test("a call in the same moment goes to the new token", async () => {
+    const it = await sleeping({ provider: "fcm", token: "old" });
+    await using bench = it.bench;
+    let token: string | undefined;
+    bench.gateway.deliver = () => {
+      token = pushOf(it)?.token;
+      return { kind: "accepted" };
+    };
+    bench.edge.dispatcher.onEvent(parameters(it, "fcm", "new"));
+    bench.edge.dispatcher.onEvent(wakeOf(it));
+    await settle();
+    expect(token).toBe("new");
+  });
+
   test("of APNs may be two", async () => {
     const it = await sleeping({ provider: "apns", token: "aa", alertToken: "bb" });
     await using bench = it.bench;
