@@ -329,6 +329,13 @@ export class Phone implements Party {
     await this.gets("200 OPTIONS", ask.get("Call-ID"));
   }
 
+  /** The network is gone: the socket ends without a close frame. */
+  loses(): void {
+    const socket = this.#socket as (WebSocket & { terminate(): void }) | undefined;
+    this.#socket = undefined;
+    socket?.terminate();
+  }
+
   /** Resolves once the server has seen it go. */
   async closes(): Promise<void> {
     const socket = this.#socket;

@@ -27,7 +27,7 @@ describe("tickets", () => {
     // `immediate`: the caller hears ringing before any phone does.
     await provider.gets("180 INVITE", invite.get("Call-ID"));
     const push = await phone.push("call");
-    const first = await phone.opens(push.tunnel);
+    await phone.opens(push.tunnel);
     const offered = await phone.gets("INVITE");
     const answer = phone.answersTo(offered, 200);
     const answered = await provider.gets("200 INVITE", invite.get("Call-ID"));
@@ -48,7 +48,7 @@ describe("tickets", () => {
     expect(await statusOf(late.tunnel, other.token)).toBe(403);
 
     // The network changes: the socket dies, the phone comes back by the same URL and finds what was held.
-    first.terminate();
+    phone.loses();
     const far = callerSide(invite, answered);
     provider.inDialog("INFO", far, invite.cseq + 1, { lines: ["X-Order: first"] });
     await phone.opens(push.tunnel);
@@ -81,11 +81,11 @@ describe("the network changes, docs/relay.md rules 5 and 6", () => {
     const { phone, account } = await lab.sleeper();
     const invite = lab.provider.sends("INVITE", account.username);
     const push = await phone.push("call");
-    const first = await phone.opens(push.tunnel);
+    await phone.opens(push.tunnel);
     const offered = await phone.gets("INVITE");
     phone.answersTo(offered, 180);
     await lab.provider.gets("180 INVITE", invite.get("Call-ID"));
-    first.terminate();
+    phone.loses();
     await phone.opens(push.tunnel);
     const again = await phone.gets("INVITE");
     expect(again.branch).toBe(offered.branch);
@@ -102,7 +102,7 @@ describe("the network changes, docs/relay.md rules 5 and 6", () => {
     const invite = provider.sends("INVITE", account.username);
     const callId = invite.get("Call-ID");
     const push = await phone.push("call");
-    const first = await phone.opens(push.tunnel);
+    await phone.opens(push.tunnel);
     const offered = await phone.gets("INVITE");
     const answer = phone.answersTo(offered, 200);
     const answered = await provider.gets("200 INVITE", callId);
@@ -112,7 +112,7 @@ describe("the network changes, docs/relay.md rules 5 and 6", () => {
     const near = calleeSide(offered, answer);
     phone.inDialog("INVITE", near, 1, { body: "v=0\r\n" });
     const hold = await provider.gets("INVITE", callId);
-    first.terminate();
+    phone.loses();
     const far = callerSide(invite, answered);
     provider.answersTo(hold, 200);
     for (const n of [1, 2, 3]) provider.inDialog("INFO", far, invite.cseq + n, { lines: [`X-Order: ${n}`] });
