@@ -11,7 +11,7 @@ import { listValues } from "../sip/message/read-list.ts";
 import { readNumber } from "../sip/message/read-number.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { parseUriText, uriParam } from "../sip/uri.ts";
-import { type Attempts, removalOf } from "./attempts.ts";
+import type { Attempts } from "./attempts.ts";
 import type { Conduct } from "./conduct.ts";
 import { ChallengeOutcome } from "./credentials.ts";
 import type { Ledger } from "./ledger.ts";
@@ -19,6 +19,7 @@ import { grantedSecMax, Happening, judge, refreshAfterSec } from "./machine.ts";
 import { branchAt, branchRow, isBranch } from "./names.ts";
 import type { ProfileKey } from "./profile.ts";
 import { Bindings, type OtherBinding, type OwnContact, readBindings, readOwnBinding } from "./read-bindings.ts";
+import { removalOf } from "./transmission.ts";
 import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
 import { Flag, ModeId } from "./row-flags.ts";
 

@@ -1,15 +1,12 @@
 import type { RegistrationIndex } from "../base/ids.ts";
-import type { LocalAddress, Network, PeerId } from "../net/network.ts";
+import type { Network, PeerId } from "../net/network.ts";
 import { Counter, type Lane } from "../observe/lanes.ts";
 import type { Log } from "../observe/log.ts";
-import { formatHostPort } from "../sip/host-port.ts";
 import { TimerWheel } from "../time/timer-wheel.ts";
 import type { Ledger } from "./ledger.ts";
-import { lineToken } from "./names.ts";
-import type { PeerEntry } from "./peer-table.ts";
 import type { ReachChange } from "./reach.ts";
-import { RegisterWriter } from "./register-writer.ts";
 import type { Registrar, RegistrarOwner } from "./registrar.ts";
+import { Transmission } from "./transmission.ts";
 import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
 import { Flag } from "./row-flags.ts";
 
@@ -24,9 +21,6 @@ const unboundRankMs = 30_000;
 /** The local address of a route is being looked up: ask again. */
 const routeRetryMs = 100;
 const sweepEveryMs = 1000;
-/** RFC 3261 §18.1.1: a larger request goes by TCP where the server takes it. */
-const datagramBytesMax = 1300;
-const udpVia = "\r\nVia: SIP/2.0/UDP";
 /** Accounts that a breaker holds back come again spread over this time. */
 const heldSpreadMs = 30_000;
 /** A binding that was asked for may live this much longer than asked: the request was under way. */
@@ -60,7 +54,7 @@ export class Attempts implements RegistrarOwner {
   readonly #lane: Lane;
   readonly #log: Log;
   readonly #user: AttemptUser;
-  readonly #writer: RegisterWriter;
+  readonly #wire: Transmission;
   readonly #wheel: TimerWheel;
   readonly #fire = (id: number): void => this.#fired(id as RegistrationIndex);
   /** Registrars with rows that wait. */
@@ -79,9 +73,8 @@ export class Attempts implements RegistrarOwner {
     this.#log = log;
     this.#user = user;
     this.#nowMs = ledger.clock.nowMs();
-    const { columns, volatile, arena, credentials, instances, removals } = ledger;
-    this.#writer = new RegisterWriter({ columns, volatile, arena, credentials, instances, removals });
-    this.#wheel = new TimerWheel({ nowMs: this.#nowMs, capacity: Math.max(columns.used, 1) });
+    this.#wire = new Transmission(ledger);
+    this.#wheel = new TimerWheel({ nowMs: this.#nowMs, capacity: Math.max(ledger.columns.used, 1) });
   }
 
   /** The time of what is going on: one reading a datagram, command or tick. */
@@ -268,7 +261,7 @@ export class Attempts implements RegistrarOwner {
     }
     const sinceStart = ledger.sinceStart(this.#nowMs);
     if (purpose === Purpose.bind) {
-      this.#prepareBinding(row, entry, local);
+      this.#wire.prepareBinding(row, entry, local, this.#nowMs);
       const asked = profile.expiresSec;
       volatile.setAskedSec(row, asked);
       const mayEndSec = Math.ceil(ledger.wallOf(this.#nowMs) / 1000) + asked + mayLiveSparesSec;
@@ -290,7 +283,7 @@ export class Attempts implements RegistrarOwner {
     columns.setActMs(row, 0);
     columns.seal(row);
     this.#lane.add(Counter.registerSent, 1);
-    if (!this.#send(row, entry, local)) {
+    if (!this.#wire.send(row, entry, local)) {
       this.#sendFailed(row, peer);
       return;
     }
@@ -419,40 +412,12 @@ export class Attempts implements RegistrarOwner {
     if (local !== undefined) {
       volatile.setRetransmissions(row, Math.min(volatile.retransmissions(row) + 1, 255));
       volatile.setChain(row, ChainFlag.ambiguous, true);
-      if (this.#send(row, entry, local)) {
+      if (this.#wire.send(row, entry, local)) {
         this.#lane.add(Counter.registerSent, 1);
         this.#lane.add(Counter.registerRetransmitted, 1);
       }
     }
     this.#armTransaction(row, entry.isStream);
-  }
-
-  /** HOT. False when nothing was sent. */
-  #send(row: RegistrationIndex, entry: PeerEntry, local: LocalAddress): boolean {
-    const writer = this.#writer;
-    const length = writer.write(row, this.#ledger.profile(row), entry.endpoint.transport, local);
-    if (!entry.isStream) {
-      if (length > datagramBytesMax) {
-        const twin = this.#network.largeTransport?.(entry.peer);
-        if (twin !== undefined && this.#network.localAddress(twin, false)?.port === local.port) {
-          // Over TCP nothing is sent again; the timer of a datagram runs all the same and, once TCP was refused, sends by UDP.
-          if (this.#ledger.volatile.retransmissions(row) > 0) return false;
-          if (this.#sendLarge(twin, length)) return true;
-        }
-      }
-      this.#network.queue(entry.peer, writer.bytes, 0, length);
-      return true;
-    }
-    return this.#network.send(entry.peer, writer.bytes.subarray(0, length)) !== "failed";
-  }
-
-  /** The request in the writer, by TCP. Its Contact stays that of UDP: only this request is too large. */
-  #sendLarge(twin: PeerId, length: number): boolean {
-    const request = Buffer.from(this.#writer.bytes.subarray(0, length));
-    const at = request.indexOf(udpVia, 0, "latin1");
-    if (at < 0) return false;
-    request.write("TCP", at + udpVia.length - 3, "latin1");
-    return this.#network.send(twin, request) !== "failed";
   }
 
   #sendFailed(row: RegistrationIndex, peer: PeerId): void {
@@ -502,27 +467,6 @@ export class Attempts implements RegistrarOwner {
     const intervalMs =
       volatile.txState(row) === TxState.proceeding ? t2Ms : Math.min(t1Ms * 2 ** volatile.retransmissions(row), t2Ms);
     this.#arm(row, Math.min(now + intervalMs, endMs));
-  }
-
-  /** Our Contact's place, and the one before it when that is another: one REGISTER carries the new and removes the old. */
-  #prepareBinding(row: RegistrationIndex, entry: PeerEntry, local: LocalAddress): void {
-    const { columns, removals } = this.#ledger;
-    const present = columns.contactPort(row);
-    const host = this.#ledger.peers.hostHash(local);
-    if (present === local.port && columns.contactHost(row) === host) return;
-    const hadBinding = present !== 0 && this.#ledger.mayBeBound(row, this.#nowMs);
-    // Of another host only the hash is known: a registrar that lists bindings will show it.
-    if (hadBinding && columns.contactHost(row) === host) {
-      columns.set(row, Flag.moved, true);
-      columns.setContactPorts(row, local.port, present);
-      removals.set(row, removalOf([this.#contactUri(row, entry, local.host, present)]));
-    } else columns.setContactPorts(row, local.port, 0);
-    columns.setContactHost(row, host);
-  }
-
-  #contactUri(row: RegistrationIndex, entry: PeerEntry, host: string, port: number): string {
-    const place = host.startsWith("[") ? `${host}:${port}` : formatHostPort(host, port);
-    return `sip:${this.#ledger.user(row)}@${place};transport=${entry.endpoint.transport};line=${lineToken(this.#ledger.columns, row)}`;
   }
 
   #heard(row: RegistrationIndex): void {
@@ -592,9 +536,4 @@ export class Attempts implements RegistrarOwner {
     this.#wheel.ensure(row + 1);
     this.#wheel.cancel(row);
   }
-}
-
-/** What removes these bindings in a REGISTER that also carries our own. */
-export function removalOf(uris: readonly string[]): Uint8Array {
-  return Buffer.from(uris.map((uri) => `, <${uri}>;expires=0`).join(""), "latin1");
 }
