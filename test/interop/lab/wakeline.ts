@@ -40,11 +40,6 @@ export interface Subscription {
   readonly registration: Registration;
 }
 
-export interface CallRecord {
-  readonly call: string;
-  readonly state: string;
-}
-
 export interface HttpAnswer {
   readonly status: number;
   readonly body: unknown;
