@@ -131,11 +131,12 @@ describe("a registrar that was moved (DNS poisoning)", () => {
     for (const transport of ["udp", "tcp"] as const) {
       bench.wire.server({ transport, address: victimAddress, port: 5060 }, () => undefined);
     }
-    bench.locator.set(
-      "virtual.test",
-      (["udp", "tcp"] as const).map((transport) => ({ transport, address: victimAddress, port: 5060 })),
-      1,
-    );
+    // Not even when the resolver answers what was not asked.
+    bench.locator.failing = {
+      ok: true,
+      endpoints: (["udp", "tcp"] as const).map((transport) => ({ transport, address: victimAddress, port: 5060 })),
+      ttlSec: 1,
+    };
     bench.run(900_000);
     expect(bench.sentTo(victimAddress)).toEqual([]);
     expect(bench.sent.every(({ transport }) => transport === "tls")).toBeTrue();

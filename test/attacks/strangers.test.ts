@@ -41,7 +41,14 @@ function probes(bench: AttackBench, contact: string): string[] {
     ["CSeq: 1 OTHER"],
     ["To: <sip:u1@virtual.test>;tag=guessed"],
   ];
-  return methods.flatMap((method) => uris.flatMap((uri) => tricks.map((lines) => bench.request(method, uri, lines))));
+  const short = (method: string, uri: string): string =>
+    `${method} ${uri} SIP/2.0\r\nv:SIP/2.0/UDP a\r\nf:<sip:a>\r\nt:<sip:a>\r\ni:1\r\nCSeq:1 ${method}\r\n\r\n`;
+  return [
+    // So short that what a UAS has to add makes the answer longer.
+    ...methods.flatMap((method) => uris.map((uri) => short(method, uri))),
+    ...methods.map((method) => short(method, "a")),
+    ...methods.flatMap((method) => uris.flatMap((uri) => tricks.map((lines) => bench.request(method, uri, lines)))),
+  ];
 }
 
 describe("amplification and reflection, RFC 5393, RFC 3261 §18.2.2", () => {
