@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { until } from "./inbox.ts";
 import { Lab, type AccountInput, type Phone } from "./lab.ts";
 
 let lab: Lab;
@@ -14,13 +15,15 @@ async function registrationOf(phone: Phone): Promise<Readonly<Record<string, unk
   return body.registration as Readonly<Record<string, unknown>>;
 }
 
-async function becomes(phone: Phone, state: string): Promise<Readonly<Record<string, unknown>>> {
-  const untilMs = performance.now() + 4_000;
-  for (;;) {
-    const registration = await registrationOf(phone);
-    if (registration.state === state) return registration;
-    if (performance.now() > untilMs) throw new Error(`it is ${JSON.stringify(registration)}`);
-  }
+async function becomes(phone: Phone, state: string): Promise<void> {
+  let last: Readonly<Record<string, unknown>> = {};
+  await until(
+    () => `the registration is ${JSON.stringify(last)}`,
+    async () => {
+      last = await registrationOf(phone);
+      return last.state === state ? last : undefined;
+    },
+  );
 }
 
 function withCredentials(account: AccountInput): number {
@@ -92,9 +95,10 @@ describe("turning the switch off", () => {
     expect(lab.filesWith(account.username).length).toBeGreaterThan(0);
     expect((await phone.http("DELETE", `/v1/subscriptions/${phone.subscription}`)).status).toBe(204);
     expect((await phone.http("GET", `/v1/subscriptions/${phone.subscription}`)).status).toBe(404);
-    const untilMs = performance.now() + 4_000;
-    while (lab.provider.isBound(account.username) && performance.now() < untilMs) await Bun.sleep(5);
-    expect(lab.provider.isBound(account.username)).toBe(false);
+    await until(
+      () => "it is still bound",
+      async () => (lab.provider.isBound(account.username) ? undefined : true),
+    );
     expect(lab.filesWith(account.password)).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type RunningServer, startServer } from "../../src/commands/server.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { SipText } from "../fakes/sip-text.ts";
-import { Inbox } from "./inbox.ts";
+import { Inbox, until } from "./inbox.ts";
 import { Provider } from "./provider.ts";
 import {
   dialogRequest,
@@ -283,22 +283,26 @@ export class Phone implements Party {
 
   /** Asks until the call is so: the shard answers the server before the main thread has heard of it. */
   async callBecomes(call: string | undefined, state: string): Promise<void> {
-    const untilMs = performance.now() + 3_000;
-    for (;;) {
-      const { body } = await this.callState(call);
-      if (body.state === state) return;
-      if (performance.now() > untilMs) throw new Error(`the call is ${String(body.state)}, not ${state}`);
-    }
+    let last: unknown;
+    await until(
+      () => `the call is ${String(last)}, not ${state}`,
+      async () => {
+        last = (await this.callState(call)).body.state;
+        return last === state ? last : undefined;
+      },
+    );
   }
 
   /** The device's call list once it has that many lines: another thread writes it. */
-  async journal(lines: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    const untilMs = performance.now() + 3_000;
-    for (;;) {
-      const body: unknown = (await this.http("GET", "/v1/calls")).body;
-      if (Array.isArray(body) && body.length >= lines) return body;
-      if (performance.now() > untilMs) throw new Error(`the call list is ${JSON.stringify(body)}`);
-    }
+  journal(lines: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    let body: unknown;
+    return until(
+      () => `the call list is ${JSON.stringify(body)}`,
+      async () => {
+        body = (await this.http("GET", "/v1/calls")).body;
+        return Array.isArray(body) && body.length >= lines ? body : undefined;
+      },
+    );
   }
 
   // ---- tunnel
