@@ -12,11 +12,11 @@ import { parseArgs } from "node:util";
 import { randomBytes } from "node:crypto";
 import { writeSync } from "node:fs";
 import { expandTemplate } from "../../src/commands/bench/template.ts";
-import { openLibc } from "../../src/net/libc.ts";
-import { Peers } from "../../src/net/peers.ts";
-import { trySendPaths } from "../../src/net/send-path.ts";
-import { UdpSockets } from "../../src/net/udp.ts";
+import { EgressPolicy } from "../../src/net/egress.ts";
+import { openNetwork } from "../../src/net/network-live.ts";
+import type { PeerId, Source } from "../../src/net/network.ts";
 import { Lane } from "../../src/observe/lanes.ts";
+import { systemClock } from "../../src/time/clock.ts";
 
 const { values } = parseArgs({
   options: {
@@ -174,62 +174,57 @@ function respond(text: string, nowMs: number): Buffer | undefined {
 }
 
 const source = { address: "", port: 0 };
-const peers = new Peers();
-const peerOf = new Map<number, ReturnType<Peers["intern"]>>();
+const peerOf = new Map<number, PeerId>();
 let isFlushing = false;
 
 function flush(): void {
   isFlushing = false;
-  sockets.flush();
+  network.flush();
 }
 
-const libc = openLibc();
-const sockets = await UdpSockets.open({
+function onDatagram(bytes: Uint8Array, to: number, from: Source): void {
+  const nowMs = performance.now() - startMs;
+  source.address = from.address;
+  source.port = from.port;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, to).toString("latin1");
+  if (text.startsWith("wakeline-silence ")) {
+    silentFromMs = nowMs;
+    silentUntilMs = nowMs + Number(text.slice(17)) * 1_000;
+    network.reply(from, Buffer.from("wakeline-silence ok"));
+    return;
+  }
+  seen.received++;
+  if (nowMs - secondAtMs >= 1_000) {
+    secondAtMs = nowMs;
+    inSecond = 0;
+  }
+  inSecond++;
+  if (inSecond > seen.peakPerSec) seen.peakPerSec = inSecond;
+  if (nowMs >= silentFromMs && nowMs < silentUntilMs) {
+    seen.intoSilence++;
+    if (inSecond > seen.intoSilencePeak) seen.intoSilencePeak = inSecond;
+    return;
+  }
+  const reply = respond(text, nowMs);
+  if (reply === undefined) return;
+  let peer = peerOf.get(from.port);
+  if (peer === undefined) {
+    peer = network.peer({ transport: "udp", address: from.address, port: from.port });
+    peerOf.set(from.port, peer);
+  }
+  network.queue(peer, reply, 0, reply.length);
+  if (isFlushing) return;
+  isFlushing = true;
+  setImmediate(flush);
+}
+
+const network = await openNetwork({
   listen: [values.host],
-  port: Number(values.port),
-  peers,
+  udpPort: Number(values.port),
+  egress: new EgressPolicy({ allow: ["127.0.0.0/8", `${values.host}/32`], own: [], clock: systemClock }),
   lane: new Lane(new ArrayBuffer(Lane.bytes(1)), 0),
-  libc,
-  sendPath: await trySendPaths(libc),
-  receiver: {
-    onUnreachable() {},
-    onIcmpError() {},
-    onDatagram(bytes, from) {
-      const nowMs = performance.now() - startMs;
-      source.address = from.address;
-      source.port = from.port;
-      const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-      if (text.startsWith("wakeline-silence ")) {
-        silentFromMs = nowMs;
-        silentUntilMs = nowMs + Number(text.slice(17)) * 1_000;
-        sockets.reply(from, Buffer.from("wakeline-silence ok"), undefined);
-        return;
-      }
-      seen.received++;
-      if (nowMs - secondAtMs >= 1_000) {
-        secondAtMs = nowMs;
-        inSecond = 0;
-      }
-      inSecond++;
-      if (inSecond > seen.peakPerSec) seen.peakPerSec = inSecond;
-      if (nowMs >= silentFromMs && nowMs < silentUntilMs) {
-        seen.intoSilence++;
-        if (inSecond > seen.intoSilencePeak) seen.intoSilencePeak = inSecond;
-        return;
-      }
-      const reply = respond(text, nowMs);
-      if (reply === undefined) return;
-      let peer = peerOf.get(from.port);
-      if (peer === undefined) {
-        peer = peers.intern({ transport: "udp", address: from.address, port: from.port });
-        peerOf.set(from.port, peer);
-      }
-      sockets.queue(peer, reply, 0, reply.length);
-      if (isFlushing) return;
-      isFlushing = true;
-      setImmediate(flush);
-    },
-  },
+  clock: systemClock,
+  receiver: { onMessage: (bytes, _from, to, from) => onDatagram(bytes, to, from), onPeerDown() {} },
 });
 
 function finish(): void {
@@ -242,4 +237,4 @@ function finish(): void {
 }
 process.on("SIGTERM", finish);
 process.on("SIGINT", finish);
-process.stderr.write(`registrar at ${values.host}:${sockets.port}, bursts by ${sockets.sendPath}\n`);
+process.stderr.write(`registrar at ${values.host}:${network.udpPort}, bursts by ${network.sendPath}\n`);

@@ -7,6 +7,8 @@ const registeringPollMs = 200;
 const pollMs = 1_000;
 /** Nothing more registers: give up waiting. */
 const standstillMs = 60_000;
+/** So many a second register at the very least, or it never ends (grants shorter than a round through all of them). */
+const registeredPerSecLeast = 500;
 const backPollMs = 100;
 /** After a restart, requests are counted for so long. */
 const restartWatchMs = 5_000;
@@ -65,7 +67,8 @@ export class Observer {
       }
       if (now.registered !== before) movedAtMs = now.atMs;
       before = now.registered;
-      if (now.atMs - movedAtMs > standstillMs) break;
+      const isLate = now.atMs - startMs > standstillMs + (this.#count / registeredPerSecLeast) * 1_000;
+      if (isLate || now.atMs - movedAtMs > standstillMs) break;
       await Bun.sleep(registeringPollMs);
     }
     this.#allRegistered = this.#last;
