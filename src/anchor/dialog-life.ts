@@ -119,8 +119,8 @@ export class DialogLife {
       if (method === Method.subscribe) this.#subscribed(dialog, subscriptionKey(request), expiresSecOf(view, request));
       if (method === Method.refer) this.#subscribed(dialog, `refer;${cseqOf(request)}`, subscriptionDefaultSec);
     }
-    // §15.1.1: whatever is answered to BYE, the INVITE usage is over.
-    if (method === Method.bye) this.endCall(dialog);
+    // §15.1.1: whatever is answered to BYE, the INVITE usage is over; but a challenge asks for the BYE once more.
+    if (method === Method.bye && !isChallenge(view.status)) this.endCall(dialog);
   }
 
   confirm(dialog: Dialog): void {
@@ -249,4 +249,9 @@ function expiresSecOf(response: SipView, request: SipView): number {
   if (granted >= 0) return granted;
   const asked = readNumber(request, Header.expires);
   return asked >= 0 ? asked : subscriptionDefaultSec;
+}
+
+/** Whether a status asks the sender to come again with credentials (RFC 3261 §22.2, §22.3). */
+export function isChallenge(status: number): boolean {
+  return status === 401 || status === 407;
 }

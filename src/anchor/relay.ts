@@ -10,7 +10,7 @@ import { newTag } from "./call-uuid.ts";
 import type { Belonging, Cancellable, Core, Responder } from "./core.ts";
 import type { DeviceLink } from "./device-link.ts";
 import type { Dialog } from "./dialog.ts";
-import type { DialogLife, Direction } from "./dialog-life.ts";
+import { isChallenge, type DialogLife, type Direction } from "./dialog-life.ts";
 import { relaysPerDeviceMax } from "./limits.ts";
 import { reasonOf } from "./reason.ts";
 import { hopsLeft, requestToPhone, requestToServer } from "./rewriting.ts";
@@ -194,7 +194,7 @@ export class Relay {
       (response) => this.#life.onResponse(dialog, direction, request, response),
       () => {
         // §15.1.1: a BYE without an answer ends the dialog too.
-        if (request.method === Method.bye) this.#life.endCall(dialog);
+        if (request.method === Method.bye && !isChallenge(asker.finalStatus)) this.#life.endCall(dialog);
         done();
       },
     );

@@ -170,6 +170,13 @@ describe("in a call, both ways", () => {
     server.answers(server.gets("BYE"), 407, { lines: ['Proxy-Authenticate: Digest realm="pbx", nonce="n1"'] });
     expect(mobile.gets(407).get("Proxy-Authenticate")).toBe('Digest realm="pbx", nonce="n1"');
     expect(mobile.inbox).toHaveLength(0);
+    mobile.inAnswered("BYE", invite, answer, { lines: ["Proxy-Authorization: Digest response=x"] });
+    const again = server.gets("BYE");
+    expect(again.get("Proxy-Authorization")).toBe("Digest response=x");
+    server.answers(again, 200);
+    mobile.gets(200);
+    mobile.inAnswered("INFO", invite, answer);
+    mobile.gets(481);
   });
 
   test("100rel: the phone's 183 and the server's PRACK, before the answer", () => {
