@@ -47,9 +47,12 @@ describe("a registration in plain words", () => {
     [423, "Interval Too Brief", "longer expiry"],
     [488, "Not Acceptable Here", "Look up why"],
   ])("refused with %i %s: says so and what to do", (lastStatus, lastReason, advice) => {
-    const told = story({ state: "refused", lastStatus, lastReason });
+    const told = story({ state: "refused", lastStatus, lastReason, nextAttemptAt: later(90_000) });
     expect(told.headline).toStartWith("Refused");
-    expect(told.facts).toEqual([`The last answer was ${lastStatus} ${lastReason}.`]);
+    expect(told.facts).toEqual([
+      `The last answer was ${lastStatus} ${lastReason}.`,
+      "Only to see whether that has changed it asks again in 1 d.",
+    ]);
     expect(told.advice).toContain(advice);
   });
 

@@ -2,8 +2,11 @@ import { signal } from "@preact/signals";
 
 const storageKey = "wakeline.operatorToken";
 
-/** Why the page shows the door: a token is needed, the one given was wrong, or guesses are slowed down. */
-export const door = signal<"open" | "tokenNeeded" | "tokenWrong" | "tooManyGuesses">("open");
+/**
+ * Whether the server lets the page in. "unknown" until it has answered once: then only the summary is asked for, because each
+ * request without the right token counts as a guess. Shut: a token is needed, the one given was wrong, or guesses are slowed down.
+ */
+export const door = signal<"unknown" | "open" | "tokenNeeded" | "tokenWrong" | "tooManyGuesses">("unknown");
 
 export type Asked<T> =
   | { readonly ok: true; readonly value: T }
@@ -18,29 +21,35 @@ export const tokenVersion = signal(0);
 
 export function setToken(token: string): void {
   sessionStorage.setItem(storageKey, token);
-  door.value = "open";
   tokenVersion.value++;
+  door.value = "unknown";
 }
 
-export function bearerHeaders(): Record<string, string> {
-  const token = sessionStorage.getItem(storageKey);
+/** The token that a request begins with. */
+export function currentToken(): string | null {
+  return sessionStorage.getItem(storageKey);
+}
+
+export function bearerHeaders(token: string | null): Record<string, string> {
   return token === null ? {} : { authorization: `Bearer ${token}` };
 }
 
-/** Notes that the server asked for a token. */
-export function onUnauthorized(status: number): void {
+/** Notes that the server did not take `token`; late news of one that has been replaced is none. */
+export function onUnauthorized(status: number, token: string | null): void {
+  if (token !== currentToken()) return;
   if (status === 429) door.value = "tooManyGuesses";
-  else door.value = sessionStorage.getItem(storageKey) === null ? "tokenNeeded" : "tokenWrong";
+  else door.value = token === null ? "tokenNeeded" : "tokenWrong";
 }
 
 /** One request to the operator's interface. Never rejects. A 204 has the value `undefined`. */
 export async function ask<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Asked<T>> {
+  const token = currentToken();
   let response: Response;
   let text: string;
   try {
     response = await fetch(path, {
       method,
-      headers: { ...bearerHeaders(), ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      headers: { ...bearerHeaders(token), ...(body === undefined ? {} : { "content-type": "application/json" }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     text = await response.text();
@@ -48,7 +57,7 @@ export async function ask<T>(method: "GET" | "POST" | "DELETE", path: string, bo
     return { ok: false, reason: "unreachable", detail: "the server does not answer" };
   }
   if (response.status === 401 || response.status === 429) {
-    onUnauthorized(response.status);
+    onUnauthorized(response.status, token);
     return { ok: false, reason: "unauthorized", detail: "a token is needed" };
   }
   const value = readJson(text);

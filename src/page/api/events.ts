@@ -1,4 +1,4 @@
-import { bearerHeaders, onUnauthorized } from "./ask.ts";
+import { bearerHeaders, currentToken, onUnauthorized } from "./ask.ts";
 import { SseParser, type ServerEvent } from "./sse-parser.ts";
 
 const retryMs = 3_000;
@@ -34,11 +34,15 @@ async function stream(
   onEvent: (event: ServerEvent) => void,
   onLive: (isLive: boolean) => void,
 ): Promise<void> {
+  const token = currentToken();
   const silent = new AbortController();
   let timer = setTimeout(() => silent.abort(), silenceMsMax);
   try {
-    const response = await fetch(path, { headers: bearerHeaders(), signal: AbortSignal.any([ended, silent.signal]) });
-    if (response.status === 401 || response.status === 429) onUnauthorized(response.status);
+    const response = await fetch(path, {
+      headers: bearerHeaders(token),
+      signal: AbortSignal.any([ended, silent.signal]),
+    });
+    if (response.status === 401 || response.status === 429) onUnauthorized(response.status, token);
     if (!response.ok || response.body === null) return;
     onLive(true);
     const parser = new SseParser(onEvent);

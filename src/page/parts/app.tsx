@@ -11,7 +11,7 @@ import { Overview } from "./overview.tsx";
 
 /** The whole page: header, and the view that the address names. */
 export function App() {
-  const isOpen = door.value === "open";
+  const isOpen = door.value === "open" || door.value === "unknown";
   const { view } = route.value;
   const main = useRef<HTMLElement>(null);
   const isFirst = useRef(true);

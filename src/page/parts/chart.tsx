@@ -80,7 +80,8 @@ function optionsOf(root: HTMLElement): uPlot.Options {
     height: heightPx,
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 8, 0, 0],
+    // Half of the last time of day stands to the right of its tick.
+    padding: [8, 30, 0, 0],
     scales: {
       x: { range: (_plot, first, last) => [Math.min(first, last - spanSecMin), last] },
       y: { range: (_plot, _low, high) => [0, roomAbove(high)] },

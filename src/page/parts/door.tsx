@@ -2,6 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { door, setToken } from "../api/ask.ts";
 
 const words = {
+  unknown: "",
   open: "",
   tokenNeeded: "This server asks for the operator's token: operator.token of its configuration.",
   tokenWrong: "The server does not take that token.",

@@ -89,7 +89,7 @@ function readinessOf(known: Summary | undefined): {
   readonly text: string;
   readonly why?: string;
 } {
-  if (door.value !== "open") return { tone: "quiet", text: "Locked" };
+  if (door.value !== "open" && door.value !== "unknown") return { tone: "quiet", text: "Locked" };
   const sinceMs = silentSinceMs.value;
   if (sinceMs !== undefined) {
     return { tone: "bad", text: "No answer", why: `for ${duration((nowMs.value - sinceMs) / 1_000)}` };

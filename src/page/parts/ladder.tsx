@@ -24,6 +24,7 @@ export function Ladder({ rungs, empty, deviceName }: LadderProps) {
   const place = useRef<HTMLDivElement>(null);
   const [widthPx, setWidth] = useState(widthMin);
   const [open, setOpen] = useState<number | undefined>(undefined);
+  const message = useRef<HTMLElement>(null);
   const textId = useId();
   useEffect(() => {
     const root = place.current;
@@ -34,6 +35,9 @@ export function Ladder({ rungs, empty, deviceName }: LadderProps) {
     resized.observe(root);
     return () => resized.disconnect();
   }, []);
+  useEffect(() => {
+    if (place.current !== null) uncover(place.current.querySelector(".rung.open"), message.current);
+  }, [open]);
   const opened = open === undefined ? undefined : rungs[open];
   return (
     <div class="ladder">
@@ -52,7 +56,7 @@ export function Ladder({ rungs, empty, deviceName }: LadderProps) {
         )}
       </div>
       {rungs.length > 0 && (
-        <section class="message" id={textId} aria-label="Message" aria-live="polite">
+        <section class="message" id={textId} ref={message} aria-label="Message" aria-live="polite">
           {opened === undefined ? (
             <p class="dim">Choose a message to read it. Credentials and bodies are masked.</p>
           ) : (
@@ -159,15 +163,18 @@ function RungMark({
     <g
       class={isOpen ? `${tone} open` : tone}
       role="button"
-      tabIndex={0}
+      // Attributes of SVG keep their case, and only this one counts.
+      tabindex={0}
       aria-pressed={isOpen}
       aria-controls={textId}
       aria-label={`${rung.label}, ${ends}, ${time} seconds`}
       onClick={onOpen}
       onKeyDown={(event) => {
-        if (event.key !== "Enter" && event.key !== " ") return;
+        if (event.key === "Enter" || event.key === " ") onOpen();
+        else if (event.key === "ArrowDown") focusOn(event.currentTarget.nextElementSibling);
+        else if (event.key === "ArrowUp") focusOn(event.currentTarget.previousElementSibling);
+        else return;
         event.preventDefault();
-        onOpen();
       }}
     >
       <rect class="hit" x={0} y={y - 24} width={widthPx} height={32} rx={4} />
@@ -187,6 +194,19 @@ function RungMark({
       </text>
     </g>
   );
+}
+
+/** The rung above or below, when there is one. */
+function focusOn(sibling: Element | null): void {
+  if (sibling instanceof SVGElement && sibling.classList.contains("rung")) sibling.focus();
+}
+
+/** On a narrow screen the message lies over the drawing: the rung it belongs to moves out from under it. */
+function uncover(rung: Element | null, message: Element | null): void {
+  if (rung === null || message === null) return;
+  const [under, over] = [rung.getBoundingClientRect(), message.getBoundingClientRect()];
+  const isBeside = over.left >= under.right || over.right <= under.left;
+  if (!isBeside && under.bottom > over.top) scrollBy(0, under.bottom - over.top + 8);
 }
 
 /** Point of an arrow that ends at `toX`. */

@@ -41,6 +41,7 @@ async function askSummary(): Promise<void> {
   const asked = await ask<Summary>("GET", "/operator/v1/summary");
   nowMs.value = Date.now();
   if (asked.ok) {
+    door.value = "open";
     summary.value = asked.value;
     silentSinceMs.value = undefined;
     history.value = withSummary(history.value, asked.value, nowMs.value);
@@ -65,11 +66,11 @@ function keep<T>(into: { value: T | undefined }, asked: Asked<T>): void {
   if (asked.ok) into.value = asked.value;
 }
 
-/** Runs `work` now and again `ms()` after it has ended; not while the door is shut. */
-function again(work: () => Promise<void>, ms: () => number): void {
+/** Runs `work` now and again `ms()` after it has ended, while `may()`. */
+function again(work: () => Promise<void>, ms: () => number, may = () => door.value === "open"): void {
   void (async () => {
     for (;;) {
-      if (door.value === "open") await work();
+      if (may()) await work();
       await new Promise((resolve) => setTimeout(resolve, ms()));
     }
   })();
@@ -101,7 +102,11 @@ export function startWatching(): void {
   addEventListener("hashchange", () => {
     route.value = routeOf(location.hash);
   });
-  again(askSummary, () => summaryMs);
+  again(
+    askSummary,
+    () => summaryMs,
+    () => door.value === "open" || door.value === "unknown",
+  );
   again(askRegistrars, () => registrarsMs);
   again(
     async () => {
@@ -124,15 +129,13 @@ export function startWatching(): void {
         : undefined;
   });
   effect(() => {
+    // A token was given: at once and not at the next turn.
+    if (tokenVersion.value > 0) void askSummary();
+  });
+  effect(() => {
     const { view } = route.value;
-    if (tokenVersion.value < 0 || door.value !== "open") return;
+    if (door.value !== "open") return;
     if (view === "overview") void askRegistrars();
     void askCalls();
-    void askSummaryOnce();
   });
-}
-
-/** After a token was given, at once and not at the next turn. */
-async function askSummaryOnce(): Promise<void> {
-  if (summary.peek() === undefined) await askSummary();
 }

@@ -78,8 +78,11 @@ function ofState(registration: Registration, devices: readonly AccountDevice[], 
       };
     case "refused":
       return {
-        headline: "Refused by the registrar; Wakeline does not try again by itself.",
-        facts: lastAnswer(registration),
+        headline: "Refused by the registrar; Wakeline leaves it alone.",
+        facts: [
+          ...lastAnswer(registration),
+          ...next("Only to see whether that has changed it asks again", nextAttemptAt, nowMs),
+        ],
         advice: refusalAdvice(registration),
       };
     default:

@@ -1,0 +1,225 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import axe from "axe-core";
+import type { Browser, Page } from "playwright-core";
+import { openBrowser } from "../page/browser.ts";
+import { openStage, type Stage } from "../page/stage.ts";
+import { stepMsMax } from "./lab/wait.ts";
+import { binaryUnderTest } from "./lab/wakeline.ts";
+
+const token = "operator-token-of-the-page-test";
+const screens = [
+  { width: 1280, height: 900, colorScheme: "light" },
+  { width: 1280, height: 900, colorScheme: "dark" },
+  { width: 360, height: 740, colorScheme: "light" },
+  { width: 360, height: 740, colorScheme: "dark" },
+] as const;
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await openBrowser();
+});
+afterAll(() => browser.close());
+
+/** A tab that remembers what went wrong in it: errors, refusals of the content policy, requests to other hosts. */
+async function openTab(
+  { operatorUrl }: Stage,
+  { width, height, colorScheme }: (typeof screens)[number] = screens[0],
+): Promise<{ readonly tab: Page; readonly faults: readonly string[] }> {
+  const tab = await browser.newPage({ viewport: { width, height }, colorScheme });
+  tab.setDefaultTimeout(stepMsMax);
+  const faults: string[] = [];
+  tab.on("pageerror", (cause) => faults.push(cause.message));
+  tab.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") faults.push(message.text());
+  });
+  tab.on("request", (request) => {
+    if (!request.url().startsWith(`${operatorUrl}/`)) faults.push(`asked ${request.url()}`);
+  });
+  return { tab, faults };
+}
+
+/** Serious findings of axe, as `rule: element`. */
+async function findings(tab: Page): Promise<readonly string[]> {
+  await tab.evaluate(axe.source);
+  const { violations } = await tab.evaluate<axe.AxeResults>("axe.run(document, { resultTypes: ['violations'] })");
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 120)}`));
+}
+
+async function expectSound(tab: Page): Promise<void> {
+  expect(await findings(tab)).toEqual([]);
+  const overhangPx = await tab.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
+  expect(overhangPx).toBe(0);
+}
+
+describe("the operator's page in Chromium", () => {
+  let stage: Stage;
+  let hangUp: () => Promise<void>;
+  beforeAll(async () => {
+    stage = await openStage([binaryUnderTest()]);
+    await stage.refusedAccount("carol");
+    await stage.silentAccount("dave");
+    await stage.cancelledCall();
+    await (
+      await stage.answeredCall()
+    )();
+    hangUp = await stage.answeredCall();
+  }, 60_000);
+  afterAll(() => stage.stop());
+
+  test.each(screens)("every panel has its data, $width px, $colorScheme", async (screen) => {
+    const { tab, faults } = await openTab(stage, screen);
+    await tab.goto(stage.operatorUrl);
+    const panel = (name: string) => tab.getByRole("region", { name, exact: true });
+    await tab
+      .getByRole("banner")
+      .getByText(/^\W*Ready$/)
+      .waitFor();
+    await tab.getByRole("banner").getByText("live").waitFor();
+    await panel("Registrations").locator("canvas").waitFor();
+    await panel("Registrars").getByRole("row").nth(2).waitFor();
+    await panel("Waking phones")
+      .getByRole("row", { name: /Answered.*2/ })
+      .waitFor();
+    await panel("Latest calls").getByText("Cancelled").waitFor();
+    await panel("Accounts in trouble").getByText("carol@stage.example").waitFor();
+    await panel("Shards and memory").getByText("Shard 1").waitFor();
+    await panel("Calls since the start").getByText("Cancelled by the caller").waitFor();
+    await expectSound(tab);
+
+    await tab.getByRole("link", { name: "All calls" }).click();
+    await panel("Running")
+      .getByText(/^\W*Answered$/)
+      .waitFor();
+    await expectSound(tab);
+    await panel("Recent").getByRole("link").first().click();
+    await tab.getByRole("heading", { level: 1, name: "Call from bob@stage.example" }).waitFor();
+    await tab.getByRole("button", { name: /^ACK, Wakeline to device/ }).waitFor();
+    await expectSound(tab);
+
+    await tab.getByRole("link", { name: "Accounts", exact: true }).click();
+    await tab.getByRole("searchbox").fill("car");
+    await tab.getByText("1 shown.").waitFor();
+    await tab.getByRole("link", { name: "carol@stage.example" }).click();
+    await tab.getByText("What to do:").waitFor();
+    await tab.getByText("Phone of carol").waitFor();
+    await expectSound(tab);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
+
+  test("a message opens by keyboard, masked; focus follows to each view", async () => {
+    const { tab, faults } = await openTab(stage);
+    await tab.goto(`${stage.operatorUrl}/#/calls`);
+    await tab.getByRole("region", { name: "Running" }).getByRole("link").click();
+    await tab.getByRole("button", { name: /^INVITE, server to Wakeline/ }).waitFor();
+    expect(await tab.evaluate(() => document.activeElement?.tagName)).toBe("H1");
+    await tab.getByRole("button", { name: /^INVITE, server to Wakeline/ }).focus();
+    await tab.keyboard.press("Enter");
+    const text = tab.getByLabel("Text of the message");
+    expect(await text.textContent()).toStartWith("INVITE sip:");
+    expect(await text.textContent()).not.toContain("m=audio");
+    await tab.keyboard.press("ArrowDown");
+    await tab.keyboard.press(" ");
+    expect(await text.textContent()).toStartWith("SIP/2.0 100");
+    await expectSound(tab);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
+
+  test("a call shows by itself; without events too, after some seconds", async () => {
+    const { tab: live } = await openTab(stage);
+    const { tab: polling } = await openTab(stage);
+    await polling.route("**/operator/v1/events*", (route) => route.abort());
+    await Promise.all([live, polling].map((tab) => tab.goto(`${stage.operatorUrl}/#/calls`)));
+    await live.getByText("live").waitFor();
+    await polling.getByText("every few seconds").waitFor();
+    for (const tab of [live, polling]) await tab.getByRole("region", { name: "Running" }).getByRole("link").waitFor();
+    await hangUp();
+    for (const tab of [live, polling]) await tab.getByText("No call runs now.").waitFor();
+    await stage.cancelledCall();
+    for (const tab of [live, polling]) {
+      await tab.getByRole("region", { name: "Recent" }).getByText("Cancelled").nth(1).waitFor();
+      await tab.close();
+    }
+  });
+
+  test("an account's trace fills as its messages pass; retry and remove do what they say", async () => {
+    const { tab, faults } = await openTab(stage);
+    await tab.goto(`${stage.operatorUrl}/#/accounts`);
+    await tab.getByRole("link", { name: "alice@stage.example" }).click();
+    await tab.getByText("Registered in the phone's place").waitFor();
+    await tab.getByRole("button", { name: "Trace 5 min" }).click();
+    await tab.getByText("Traced for another").waitFor();
+    await stage.cancelledCall();
+    await tab.getByRole("button", { name: /^CANCEL, server to Wakeline/ }).waitFor();
+    await expectSound(tab);
+
+    await tab.goto(`${stage.operatorUrl}/#/accounts`);
+    await tab.getByRole("link", { name: "dave@stage.example" }).click();
+    await tab.getByRole("button", { name: "Retry now" }).click();
+    await tab.getByText("It is tried now").waitFor();
+    await tab.getByRole("button", { name: "Remove…" }).click();
+    await tab.getByRole("dialog", { name: "Remove dave@stage.example?" }).waitFor();
+    await expectSound(tab);
+    await tab.keyboard.press("Escape");
+    expect(await tab.evaluate(() => document.activeElement?.textContent)).toBe("Remove…");
+    await tab.getByRole("button", { name: "Remove…" }).click();
+    await tab.getByRole("button", { name: "Remove", exact: true }).click();
+    await tab.getByRole("heading", { level: 1, name: "Accounts" }).waitFor();
+    await tab.getByText("2 of 2 shown.").waitFor();
+    expect(await tab.getByText("dave@stage.example").count()).toBe(0);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
+});
+
+describe("the operator's page of a server with a token, in Chromium", () => {
+  let stage: Stage;
+  beforeAll(async () => {
+    stage = await openStage([binaryUnderTest()], token);
+  }, 60_000);
+  afterAll(() => stage.stop());
+
+  test("asks for it, says when it is wrong, keeps it in the tab; empty panels have words", async () => {
+    const { tab, faults } = await openTab(stage);
+    await tab.goto(stage.operatorUrl);
+    const field = tab.getByLabel("Operator token");
+    await field.waitFor();
+    expect(await findings(tab)).toEqual([]);
+    await field.fill("wrong");
+    await tab.keyboard.press("Enter");
+    await tab.getByRole("alert").getByText("does not take that token").waitFor();
+    await field.fill(token);
+    await tab.keyboard.press("Enter");
+    await tab.getByText("No phone was woken yet.").waitFor();
+    await tab.getByText("No call yet.").waitFor();
+    await tab.getByText("None was refused or had to retry").waitFor();
+    await tab.reload();
+    await tab.getByRole("banner").getByText("live").waitFor();
+    expect(await tab.evaluate(() => localStorage.length + document.cookie.length)).toBe(0);
+    // Chromium itself reports each 401; nothing else may stand there.
+    expect(faults.filter((fault) => !fault.includes("401 (Unauthorized)"))).toEqual([]);
+    await tab.close();
+  });
+
+  test("drains after a question, and says so when the server is gone", async () => {
+    const { tab } = await openTab(stage);
+    await tab.goto(stage.operatorUrl);
+    await tab.getByLabel("Operator token").fill(token);
+    await tab.keyboard.press("Enter");
+    await tab.getByRole("button", { name: "Drain…" }).click();
+    await tab.getByRole("dialog").getByRole("button", { name: "Keep it" }).click();
+    await tab
+      .getByRole("banner")
+      .getByText(/^\W*Ready$/)
+      .waitFor();
+    await tab.getByRole("button", { name: "Drain…" }).click();
+    await tab.getByRole("dialog").getByRole("button", { name: "Drain", exact: true }).click();
+    await tab.getByRole("banner").getByText("No answer").waitFor();
+    await tab.close();
+  });
+});
