@@ -107,6 +107,7 @@ export class Anchor {
   onPeerDown(peer: PeerId, _reason: string): void {
     const { core } = this.#parts;
     const hop = core.flows.hop(peer);
+    hop.downAtMs = core.nowMs();
     const isLost = !hop.reliable || (hop.refuge !== undefined && !core.flows.isLargeStill(hop));
     if (isLost || [...hop.pending].some((tx) => errandOf(tx).retried)) core.hopFailed(hop);
     else core.retry(hop);

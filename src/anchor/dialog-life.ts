@@ -8,6 +8,7 @@ import type { Alarm } from "./alarms.ts";
 import type { CallRecord } from "./call-book.ts";
 import type { Core } from "./core.ts";
 import { cseqOf, dialogFields, routeSetOf, targetOf, type Dialog } from "./dialog.ts";
+import { learnFarEnd } from "./far-end.ts";
 import type { Flow } from "./flow.ts";
 import { dialogIdleMs, dialogLingerMs, subscriptionDefaultSec } from "./limits.ts";
 
@@ -52,7 +53,7 @@ export class DialogLife {
     const toTag = deviceSide === "to" ? fields.deviceTag : fields.remoteTag;
     if (toTag === "") return undefined;
     const known = this.#core.dialogs.find(fields.callId, fields.deviceTag, fields.remoteTag);
-    if (known !== undefined) return known.over ? undefined : known;
+    if (known !== undefined) return known.over ? undefined : this.#confirmedBy(known, making, response);
     const { request } = making;
     const responseTarget = targetOf(response) ?? "";
     const requestTarget = targetOf(request) ?? "";
@@ -64,6 +65,7 @@ export class DialogLife {
       record: making.record,
       contact: making.contact,
       flow: making.flow,
+      direct: undefined,
       deviceTarget: toPhone ? responseTarget : requestTarget,
       remoteTarget: toPhone ? requestTarget : responseTarget,
       routes: routeSetOf(toPhone ? request : response),
@@ -87,6 +89,7 @@ export class DialogLife {
       record: making.record,
       contact: making.contact,
       flow: making.flow,
+      direct: undefined,
       deviceTarget: targetOf(making.request) ?? "",
       remoteTarget: targetOf(notify) ?? "",
       routes: routeSetOf(notify),
@@ -158,6 +161,7 @@ export class DialogLife {
 
   #add(dialog: Dialog): Dialog | undefined {
     if (!this.#core.dialogs.add(dialog)) return undefined;
+    learnFarEnd(this.#core, dialog);
     this.#arm(dialog, dialogIdleMs);
     return dialog;
   }
@@ -166,7 +170,21 @@ export class DialogLife {
     const target = targetOf(view);
     if (target === undefined) return;
     if (side === "device") dialog.deviceTarget = target;
-    else dialog.remoteTarget = target;
+    else if (target !== dialog.remoteTarget) {
+      dialog.remoteTarget = target;
+      learnFarEnd(this.#core, dialog);
+    }
+  }
+
+  /** A later response of an early dialog: its Contact counts, and the route set of a 2xx (RFC 3261 §13.2.2.4). */
+  #confirmedBy(dialog: Dialog, { direction }: DialogMaking, response: SipView): Dialog {
+    if (dialog.confirmed || response.status >= 300) return dialog;
+    if (direction === "toServer" && response.status >= 200) {
+      dialog.routes = routeSetOf(response);
+      learnFarEnd(this.#core, dialog);
+    }
+    this.#retarget(dialog, direction === "toPhone" ? "device" : "remote", response);
+    return dialog;
   }
 
   #onNotify(dialog: Dialog, view: SipView): void {

@@ -25,6 +25,8 @@ export interface Dialog {
   /** Our Contact towards the server, in brackets; stable while the dialog lives. */
   readonly contact: string;
   flow: Flow;
+  /** The far end's own address, where requests go in its server's stead; see `learnFarEnd`. */
+  direct: Flow | undefined;
   /** The phone's Contact URI: the Request-URI of what goes to it. */
   deviceTarget: string;
   /** The far end's Contact URI. */

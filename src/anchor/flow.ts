@@ -14,6 +14,8 @@ export class PeerHop implements TrackedHop {
   readonly peer: PeerId;
   readonly reliable: boolean;
   readonly pending = new Set<ClientTransaction>();
+  /** When it was unreachable last, monotonic ms. */
+  downAtMs = Number.NEGATIVE_INFINITY;
   /** Of the TCP side of a UDP server: where its requests go when TCP is refused. */
   refuge: DatagramHop | undefined;
   readonly #network: Network;

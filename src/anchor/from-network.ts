@@ -126,7 +126,7 @@ export class FromNetwork {
     const dialog = core.dialogs.find(callId, toTag, tagOf(view, Header.from) ?? "");
     if (dialog !== undefined && this.#isOfAccount(dialog, row) && this.#isOnDialog(dialog, source)) {
       const server = row === undefined ? undefined : core.options.book.serverOf(row);
-      dialog.flow = core.flows.renewed(dialog.flow, source, server);
+      if (!this.#isDirect(dialog, source)) dialog.flow = core.flows.renewed(dialog.flow, source, server);
       return this.#enter(view, source, row, (tx, kept) => relay.fromServer(tx, kept, dialog));
     }
     const ours = inbound.byOwnTag(callId, toTag);
@@ -194,9 +194,14 @@ export class FromNetwork {
   /** The dialog's own flow, or another address of the account's server. */
   #isOnDialog(dialog: Dialog, source: Source): boolean {
     const { core } = this.#parts;
-    if (core.flows.isOn(dialog.flow, source)) return true;
+    if (core.flows.isOn(dialog.flow, source) || this.#isDirect(dialog, source)) return true;
     const row = core.rowOf(dialog.accountId);
     return row !== undefined && this.#isServer(row, source);
+  }
+
+  /** From the far end itself, whose server does not stay in the call. */
+  #isDirect({ direct }: Dialog, source: Source): boolean {
+    return direct !== undefined && this.#parts.core.flows.isOn(direct, source);
   }
 
   /** Two accounts of ours may be in one call: a message for one is none for the other's dialog. */

@@ -71,6 +71,8 @@ export const messageAnswerMs = 31_000;
 export const challengedKeptMs = 32_000;
 /** A request of a phone waits this long for its server's address: twice the resolver's bound. */
 export const serverUnknownMs = 6_000;
+/** A far end that could not be reached by itself is spoken to by its server for so long. */
+export const farEndDownMs = 600_000;
 /** A route's local address is looked up again this often. */
 export const routeRetryMs = 50;
 /** A phone in a running call with something to deliver to it is given up after this long without a tunnel: the far end is waiting. */

@@ -1,6 +1,6 @@
 import type { AccountBook } from "./account-book.ts";
 import type { Directory } from "../base/records.ts";
-import type { Network } from "../net/network.ts";
+import type { Locator, Network } from "../net/network.ts";
 import type { Lane } from "../observe/lanes.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Random } from "../time/random.ts";
@@ -25,6 +25,7 @@ export interface AnchorOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly network: Network;
+  readonly locator: Locator;
   readonly book: AccountBook;
   readonly directory: Directory;
   readonly uplink: Uplink;

@@ -7,6 +7,7 @@ import type { ClientTransaction } from "../sip/transaction/transactions.ts";
 import type { Belonging, Core, Responder } from "./core.ts";
 import type { DeviceLink } from "./device-link.ts";
 import { cseqOf, targetOf, type Dialog } from "./dialog.ts";
+import { wayOf } from "./far-end.ts";
 
 /** Digest answers to one request: a second challenge is a refusal. */
 const challengesMax = 2;
@@ -81,10 +82,11 @@ export class LostPhoneBye implements Responder {
   }
 
   #send(lines: readonly string[]): void {
-    const { flow, accountId, remoteTarget, deviceAddress, remoteAddress, callId, routes } = this.#dialog;
+    const { accountId, remoteTarget, deviceAddress, remoteAddress, callId, routes } = this.#dialog;
     if (remoteTarget === "") return;
     const branch = this.#core.transactions.newBranch();
-    const via = this.#core.viaToServer(flow, accountId, branch);
+    const way = wayOf(this.#core, this.#dialog);
+    const via = this.#core.viaToServer(way, accountId, branch);
     if (via === undefined) return;
     const bytes = writeOwnRequest(this.#core.writer, {
       method: Method.bye,
@@ -99,7 +101,7 @@ export class LostPhoneBye implements Responder {
       lines: [`Reason: ${this.#reason}`, `User-Agent: ${this.#core.settings.userAgent}`, ...lines],
     });
     this.#core.sent(this.#belonging(), "server", bytes);
-    this.#core.request(flow.hop, bytes, Method.bye, branch, this);
+    this.#core.request(way.hop, bytes, Method.bye, branch, this);
   }
 
   #belonging(): Belonging {

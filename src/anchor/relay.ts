@@ -11,6 +11,8 @@ import type { Belonging, Cancellable, Core, Responder } from "./core.ts";
 import type { DeviceLink } from "./device-link.ts";
 import type { Dialog } from "./dialog.ts";
 import { isChallenge, type DialogLife, type Direction } from "./dialog-life.ts";
+import { wayOf } from "./far-end.ts";
+import type { Flow } from "./flow.ts";
 import { relaysPerDeviceMax } from "./limits.ts";
 import { reasonOf } from "./reason.ts";
 import { hopsLeft, requestToPhone, requestToServer } from "./rewriting.ts";
@@ -25,6 +27,7 @@ export class RelayedRequest implements Responder, Cancellable {
   readonly #observe: Observe;
   readonly #onDone: () => void;
   #tx: ClientTransaction | undefined;
+  #otherwise: (() => void) | undefined;
   #done = false;
 
   constructor(core: Core, asker: Asker, observe: Observe, onDone: () => void) {
@@ -44,6 +47,11 @@ export class RelayedRequest implements Responder, Cancellable {
     this.#tx = tx;
   }
 
+  /** What is done, once, when the other side cannot be reached that way: `start` is called again. */
+  otherwise(send: () => void): void {
+    this.#otherwise = send;
+  }
+
   onResponse(_tx: ClientTransaction, view: SipView, source: Source | undefined): void {
     this.#core.received(this.asker.belonging, source === undefined ? "device" : "server", view);
     // §16.7 step 5: a 100 is hop by hop.
@@ -55,6 +63,9 @@ export class RelayedRequest implements Responder, Cancellable {
 
   onFailure(_tx: ClientTransaction, cause: "timeout" | "transport"): void {
     if (this.asker.finalStatus === 0) {
+      const otherwise = this.#otherwise;
+      this.#otherwise = undefined;
+      if (cause === "transport" && otherwise !== undefined) return otherwise();
       if (cause === "transport") this.#fail(503, "Service Unavailable");
       else if (this.asker.tx.method === Method.invite) this.#fail(408, "Request Timeout");
       // RFC 4320 §4.2: a non-INVITE request is never answered 408; its sender has given up by now.
@@ -132,13 +143,23 @@ export class Relay {
     if (!this.mayAsk(link)) return asker.answer(503, "Service Unavailable");
     if (view.method === Method.invite) asker.answer(100, "Trying");
     this.#life.onRequest(dialog, "toServer", view);
-    const branch = this.#core.transactions.newBranch();
-    const via = this.#core.viaToServer(dialog.flow, dialog.accountId, branch);
-    if (via === undefined) return asker.answer(503, "Service Unavailable");
+    const way = wayOf(this.#core, dialog);
+    if (!this.#hasRoute(way, dialog)) return asker.answer(503, "Service Unavailable");
     const relayed = this.track(link, (done) => this.#relayed(asker, dialog, "toServer", done));
-    const bytes = requestToServer(this.#core.writer, view, { via, contact: dialog.contact });
-    this.#core.sent(belonging, "server", bytes);
-    relayed.start(this.#core.request(dialog.flow.hop, bytes, view.method, branch, relayed));
+    const send = (flow: Flow): void => {
+      const branch = this.#core.transactions.newBranch();
+      const via = this.#core.viaToServer(flow, dialog.accountId, branch) ?? "";
+      const bytes = requestToServer(this.#core.writer, tx.request, { via, contact: dialog.contact });
+      this.#core.sent(belonging, "server", bytes);
+      relayed.start(this.#core.request(flow.hop, bytes, tx.method, branch, relayed));
+    };
+    send(way);
+    if (way !== dialog.flow && this.#hasRoute(dialog.flow, dialog)) relayed.otherwise(() => send(dialog.flow));
+  }
+
+  /** Whether our address on that way is known: without it there is no Via. */
+  #hasRoute(flow: Flow, dialog: Dialog): boolean {
+    return this.#core.viaToServer(flow, dialog.accountId, "") !== undefined;
   }
 
   /** The ACK to a 2xx goes end to end, outside any transaction (§13.2.2.4). */
@@ -157,11 +178,12 @@ export class Relay {
     const belonging = belongingOf(dialog);
     this.#core.received(belonging, "device", view);
     this.#life.onRequest(dialog, "toServer", view);
-    const via = this.#core.viaToServer(dialog.flow, dialog.accountId, this.#core.transactions.newBranch());
+    const way = wayOf(this.#core, dialog);
+    const via = this.#core.viaToServer(way, dialog.accountId, this.#core.transactions.newBranch());
     if (via === undefined) return;
     const bytes = requestToServer(this.#core.writer, view, { via, contact: dialog.contact });
     this.#core.sent(belonging, "server", bytes);
-    this.#core.acknowledge(dialog.flow.hop, bytes);
+    this.#core.acknowledge(way.hop, bytes);
   }
 
   /** Whether the phone may have one more request under way. */

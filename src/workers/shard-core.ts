@@ -76,7 +76,17 @@ export class ShardCore implements NetworkReceiver {
         onServerKnown: (row: RegistrationIndex) => this.#anchor.onServerKnown(row),
       },
     });
-    this.#anchor = new Anchor({ clock, random, network, book: this.#keeper, directory, uplink, lane, settings });
+    this.#anchor = new Anchor({
+      clock,
+      random,
+      network,
+      locator,
+      book: this.#keeper,
+      directory,
+      uplink,
+      lane,
+      settings,
+    });
   }
 
   /** Reconciles the columns with the directory; returns how many accounts the shard holds. */

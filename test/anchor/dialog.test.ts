@@ -313,6 +313,144 @@ describe("the rules of docs/relay.md", () => {
     expect(bench.astray).toHaveLength(0);
   });
 
+  test("rule 2: a server that does not stay in the call: what follows goes to the far end's Contact, and comes from there", () => {
+    const { bench, server, alice, mobile } = scene();
+    const far = bench.addServer({ address: "198.51.100.9", port: 5062 });
+    bench.allowed.add(far.address);
+    mobile.opens();
+    const invite = server.invites(alice, { lines: ["Record-Route:", "Contact: <sip:bob@198.51.100.9:5062>"] });
+    server.gets(100);
+    const offered = mobile.gets("INVITE");
+    const answer = mobile.answers(offered, 200);
+    const answered = server.gets(200);
+    far.inDialog("ACK", invite, answered);
+    mobile.gets("ACK");
+    const info = mobile.inAnswered("INFO", invite, answer);
+    const atFar = far.gets("INFO");
+    expect(atFar.uri).toBe("sip:bob@198.51.100.9:5062");
+    expect(atFar.branch).not.toBe(info.branch);
+    far.answers(atFar, 200);
+    mobile.gets(200);
+    // The server may still speak: it is the account's.
+    server.inDialog("OPTIONS", invite, answered);
+    mobile.answers(mobile.gets("OPTIONS"), 200);
+    server.gets(200);
+    far.inDialog("BYE", invite, answered);
+    mobile.answers(mobile.gets("BYE"), 200);
+    far.gets(200);
+    server.nothing();
+    expect(bench.astray).toHaveLength(0);
+  });
+
+  test("rule 2: ... unless the egress policy refuses its host, or it is no address for SIP over IP", () => {
+    for (const contact of ["sip:bob@10.0.0.8:5060", "sip:bob@198.51.100.9;transport=ws", "tel:+4930123"]) {
+      const { bench, server, alice, mobile } = scene();
+      bench.allowed.add("198.51.100.9");
+      mobile.opens();
+      const invite = server.invites(alice, { lines: ["Record-Route:", `Contact: <${contact}>`] });
+      server.gets(100);
+      const answer = mobile.answers(mobile.gets("INVITE"), 200);
+      server.inDialog("ACK", invite, server.gets(200));
+      mobile.gets("ACK");
+      mobile.inAnswered("BYE", invite, answer);
+      expect(server.gets("BYE").uri).toBe(contact);
+      expect(bench.astray).toHaveLength(0);
+    }
+  });
+
+  test("rule 2: ... or it cannot be reached: what waited, and what follows, goes by the server", () => {
+    const { bench, server, alice, mobile } = scene();
+    bench.allowed.add("198.51.100.9");
+    mobile.opens();
+    const invite = server.invites(alice, { lines: ["Record-Route:", "Contact: <sip:bob@198.51.100.9:5062>"] });
+    server.gets(100);
+    const answer = mobile.answers(mobile.gets("INVITE"), 200);
+    server.inDialog("ACK", invite, server.gets(200));
+    mobile.gets("ACK");
+    mobile.inAnswered("INFO", invite, answer);
+    expect(bench.astray.map(({ to }) => to)).toEqual(["udp 198.51.100.9:5062"]);
+    bench.anchor.onPeerDown(bench.peer({ transport: "udp", address: "198.51.100.9", port: 5062 }), "unreachable");
+    bench.pass(20);
+    server.answers(server.gets("INFO"), 200);
+    mobile.gets(200);
+    mobile.inAnswered("BYE", invite, answer);
+    server.answers(server.gets("BYE"), 200);
+    mobile.gets(200);
+    expect(bench.astray).toHaveLength(1);
+  });
+
+  test("rule 2: an account on TLS goes there by TLS only", () => {
+    for (const [contact, isThere] of [
+      ["sip:bob@198.51.100.9:5061", false],
+      ["sip:bob@198.51.100.9:5061;transport=tls", true],
+      ["sips:bob@198.51.100.9:5061", true],
+    ] as const) {
+      const { bench, server, alice, mobile } = scene("tls");
+      const far = bench.addServer({ transport: "tls", address: "198.51.100.9", port: 5061 });
+      bench.allowed.add(far.address);
+      mobile.opens();
+      const invite = server.invites(alice, { lines: ["Record-Route:", `Contact: <${contact}>`] });
+      server.gets(100);
+      const answer = mobile.answers(mobile.gets("INVITE"), 200);
+      server.inDialog("ACK", invite, server.gets(200));
+      mobile.gets("ACK");
+      mobile.inAnswered("BYE", invite, answer);
+      (isThere ? far : server).gets("BYE");
+      expect(bench.astray).toHaveLength(0);
+    }
+  });
+
+  test("rule 2: ... in a call of the phone, and where a re-INVITE moves the far end", () => {
+    const { bench, server, alice, mobile } = scene();
+    const far = bench.addServer({ address: "198.51.100.9", port: 5062 });
+    const moved = bench.addServer({ address: "198.51.100.10", port: 5062 });
+    bench.allowed.add(far.address).add(moved.address);
+    mobile.opens();
+    const invite = mobile.request("INVITE", alice);
+    mobile.gets(100);
+    const atServer = server.gets("INVITE");
+    const contact = "Contact: <sip:bob@198.51.100.9:5062>";
+    server.answers(atServer, 180, { lines: [contact] });
+    mobile.gets(180);
+    server.answers(atServer, 200, { lines: [contact] });
+    const answered = mobile.gets(200);
+    mobile.inOwn("ACK", invite, answered);
+    far.gets("ACK");
+    mobile.inOwn("INVITE", invite, answered);
+    mobile.gets(100);
+    far.answers(far.gets("INVITE"), 200, { lines: ["Contact: <sip:bob@198.51.100.10:5062>"] });
+    mobile.gets(200);
+    mobile.inOwn("BYE", invite, answered);
+    moved.gets("BYE");
+    server.nothing();
+  });
+
+  test("rule 2: the route set of the 2xx counts, not that of the 18x; the phone's Contact too", () => {
+    const { bench, server, alice, mobile } = scene();
+    bench.allowed.add("198.51.100.9");
+    mobile.opens();
+    const invite = mobile.request("INVITE", alice);
+    mobile.gets(100);
+    const atServer = server.gets("INVITE");
+    server.answers(atServer, 180, { lines: ["Contact: <sip:bob@198.51.100.9:5062>"] });
+    mobile.gets(180);
+    server.answers(atServer, 200, {
+      lines: ["Contact: <sip:bob@198.51.100.9:5062>", "Record-Route: <sip:192.0.2.1;lr>"],
+    });
+    mobile.inOwn("ACK", invite, mobile.gets(200));
+    server.gets("ACK");
+
+    const incoming = server.invites(alice);
+    server.gets(100);
+    const offered = mobile.gets("INVITE");
+    mobile.answers(offered, 180, { lines: ["Contact:"] });
+    server.gets(180);
+    mobile.answers(offered, 200, { contact: "sip:later@phone.invalid;transport=ws" });
+    const answered = server.gets(200);
+    server.inDialog("ACK", incoming, answered);
+    expect(mobile.gets("ACK").uri).toBe("sip:later@phone.invalid;transport=ws");
+  });
+
   test("rule 3: a request in a dialog that we do not know is 481", () => {
     const { server, mobile, invite, answer } = talking();
     mobile.inAnswered("BYE", invite, answer, { lines: ["Call-ID: another"] });

@@ -6,9 +6,12 @@ import type {
   ConnectionId,
   Endpoint,
   LocalAddress,
+  LocateResult,
+  Locator,
   Network,
   PeerId,
   SendOutcome,
+  SipTarget,
   Source,
   Transport,
 } from "../../src/net/network.ts";
@@ -393,7 +396,7 @@ export class BenchPhone {
 }
 
 /** An anchor with everything around it played: a network, a book of accounts, a directory, phones, a clock that stands still. */
-export class AnchorBench implements Network, AccountBook, Directory {
+export class AnchorBench implements Network, Locator, AccountBook, Directory {
   readonly clock = new VirtualClock();
   readonly random = new SeededRandom(7);
   readonly events: Event[] = [];
@@ -420,6 +423,7 @@ export class AnchorBench implements Network, AccountBook, Directory {
       clock: this.clock,
       random: this.random,
       network: this,
+      locator: this,
       book: this,
       directory: this,
       uplink: { emit: (event) => this.#onEvent(event) },
@@ -690,6 +694,18 @@ export class AnchorBench implements Network, AccountBook, Directory {
     if (this.isStrict) checkPlainUa(message);
     server.inbox.push(message);
     return "sent";
+  }
+
+  // ---- Locator
+
+  /** Hosts that the egress policy allows, numeric; all others are refused. */
+  readonly allowed = new Set<string>();
+
+  locate({ host, port, transport }: SipTarget, done: (result: LocateResult) => void): void {
+    if (!this.allowed.has(host)) return done({ ok: false, reason: "egress", text: "not allowed" });
+    const by = transport === "auto" ? "udp" : transport;
+    const endpoint = { transport: by, address: host, port: port ?? (by === "tls" ? 5061 : 5060) };
+    done({ ok: true, endpoints: [by === "tls" ? { ...endpoint, serverName: host } : endpoint], ttlSec: 60 });
   }
 
   // ---- AccountBook
