@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Lab, type AccountInput, type Phone } from "./lab.ts";
+import { Provider } from "./provider.ts";
 import { calleeSide, callerSide } from "./sip.ts";
 
 let lab: Lab;
@@ -259,5 +260,29 @@ describe("in a call, byte for byte", () => {
     phone.inDialog("BYE", near, ++cseq);
     provider.answersTo(await provider.gets("BYE"), 200);
     await phone.gets("200 BYE");
+  });
+
+  test("a server that leaves no Record-Route: what follows goes to the far end's own address and comes from there", async () => {
+    const { phone, account } = await lab.sleeper();
+    const far = await Provider.open("127.0.0.2");
+    try {
+      const lines = [`Contact: <${far.contact}>`];
+      const invite = lab.provider.sends("INVITE", account.username, { lines }, false);
+      await phone.opens((await phone.push("call")).tunnel);
+      const offered = await phone.gets("INVITE");
+      const answer = phone.answersTo(offered, 200);
+      const answered = await lab.provider.gets("200 INVITE", invite.get("Call-ID"));
+      far.acks(invite, answered);
+      await phone.gets("ACK");
+      phone.inDialog("INFO", calleeSide(offered, answer), 1);
+      far.answersTo(await far.gets("INFO"), 200);
+      await phone.gets("200 INFO");
+      far.inDialog("BYE", callerSide(invite, answered), invite.cseq + 1);
+      phone.answersTo(await phone.gets("BYE"), 200);
+      await far.gets("200 BYE");
+      expect(lab.provider.inbox.left(invite.get("Call-ID"))).not.toContain("INFO");
+    } finally {
+      far.close();
+    }
   });
 });

@@ -78,8 +78,8 @@ export class Provider implements Party {
     return this.inbox.gets(name, callId);
   }
 
-  /** A request outside dialogs, to Wakeline's Contact of the account. */
-  sends(method: string, username: string, extra: Extra = {}): SipText {
+  /** A request outside dialogs, to Wakeline's Contact of the account. `staysIn`: the server wants to see what follows. */
+  sends(method: string, username: string, extra: Extra = {}, staysIn = true): SipText {
     const binding = this.#bindings.get(username);
     if (binding === undefined) throw new Error(`${username} is not registered`);
     const request = newRequest(
@@ -89,7 +89,7 @@ export class Provider implements Party {
       { from: '"Bob" <sip:bob@far.example>', to: `<sip:${username}@${this.domain}>` },
       {
         ...extra,
-        lines: [`Record-Route: <sip:${this.host};lr>`, ...(extra.lines ?? [])],
+        lines: staysIn ? [`Record-Route: <sip:${this.host};lr>`, ...(extra.lines ?? [])] : (extra.lines ?? []),
       },
     );
     this.#send(request, binding);
