@@ -375,9 +375,10 @@ export class Ledger {
       : Buffer.from(own).toString("latin1").toLowerCase();
   }
 
-  /** Visits rows whose user is `user`, however it is escaped, until `visit` returns true. */
+  /** Visits rows whose user is `user`, a user part as it came (one character a byte), however it is escaped, until `visit` returns true. */
   eachOfUser(user: string, visit: (row: RegistrationIndex) => boolean): void {
-    const bytes = Buffer.from(escapeUser(unescapeUser(user)), "latin1");
+    const plain = Buffer.from(unescapeUser(user), "latin1").toString("utf8");
+    const bytes = Buffer.from(escapeUser(plain), "latin1");
     this.#byUser.find(hashOf(bytes, 0, bytes.length), (row) => {
       const at = this.volatile.entry(row);
       const from = this.arena.partAt(at);

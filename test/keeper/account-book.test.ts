@@ -84,6 +84,17 @@ describe("what the anchor asks of registrations", () => {
     expect(shard.keeper.rowByAddress("u1", server)).toBeUndefined();
   });
 
+  test("... also where the user is no ASCII: UTF-8, escaped or not", () => {
+    const shard = new BenchShard();
+    const account = shard.add(1, { username: "j\u00f6rg" });
+    shard.run(100);
+    const row = shard.keeper.rowOf(account);
+    expect(shard.keeper.rowByAddress("j%C3%B6rg", server)).toBe(row);
+    expect(shard.keeper.rowByAddress("j%c3%b6r%67", server)).toBe(row);
+    expect(shard.keeper.rowByAddress(Buffer.from("j\u00f6rg").toString("latin1"), server)).toBe(row);
+    expect(shard.keeper.rowByAddress("j%F6rg", server)).toBeUndefined();
+  });
+
   test("serverOf says where requests go, or tells later", () => {
     const shard = new BenchShard();
     shard.locator.holding = true;
