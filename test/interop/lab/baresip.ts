@@ -8,6 +8,8 @@ import { until } from "./wait.ts";
 
 /** A baresip in the background, told what to do over its control socket. */
 export interface Baresip {
+  /** Waits until its registrar has taken it. */
+  registered(): Promise<void>;
   /** Runs one of its commands, such as `dial` or `hangup`. */
   command(name: string, params?: string): Promise<void>;
   /** Waits for an event of this type, such as CALL_ESTABLISHED. */
@@ -79,6 +81,12 @@ ctrl_tcp_listen 127.0.0.1:${controlPort}
       );
       seen.add(answer);
       if (answer.ok !== true) throw new Error(`baresip ${name}: ${answer.data ?? ""}\n${tail()}`);
+    },
+    async registered() {
+      // Its event may come before the control socket is open; the line stays.
+      await until("baresip registers", () => program.lines.some((line) => /\} 200 OK .*binding/.test(line)), {
+        detail,
+      });
     },
     async event(type) {
       const found = await until(
