@@ -382,6 +382,7 @@ export class Columns {
     const clean = header[HeaderWord.clean] === 1;
     header[HeaderWord.clean] = 0;
     const used = this.used;
+    this.#byAccount.reserve(used);
     for (let row = 0 as RegistrationIndex; row < used; row = (row + 1) as RegistrationIndex) {
       const empty = this.#isEmpty(row);
       const whole = !empty && this.#words[row * rowWords + Field.check] === this.#checkOf(row);
@@ -399,7 +400,9 @@ export class Columns {
 
   /** Whether another row has this account: no crash leaves that behind, but a file is input. */
   #isTwin(row: RegistrationIndex): boolean {
-    return this.find(this.accountId(row)) !== undefined;
+    const at = row * rowWords;
+    for (let n = 0; n < 4; n++) probe[n] = this.#words[at + n]!;
+    return this.#byAccount.find(mixId(probe[0]!, probe[1]!, probe[2]!, probe[3]!), this.#isProbe) !== undefined;
   }
 
   #take(nowMs: number, restMs: number): RegistrationIndex | undefined {

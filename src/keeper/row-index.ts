@@ -20,6 +20,11 @@ export class RowIndex {
     return this.#size;
   }
 
+  /** Makes room for so many rows at once, so that a restart does not move them again and again. */
+  reserve(rows: number): void {
+    while (rows * 4 > this.#slots.length * 3) this.#grow();
+  }
+
   add(row: RegistrationIndex): void {
     if ((this.#size + 1) * 4 > this.#slots.length * 3) this.#grow();
     this.#put(row);
