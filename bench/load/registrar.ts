@@ -140,6 +140,8 @@ function challenge(text: string, isStale: boolean): Buffer {
 
 /** The answer to a REGISTER; undefined for what is none. */
 function respond(text: string, nowMs: number): Buffer | undefined {
+  // Who asks for waiting messages hears that we know none (RFC 6665 §4.1.2.4).
+  if (text.startsWith("SUBSCRIBE ")) return answer(text, "489 Bad Event", "");
   if (!text.startsWith("REGISTER ")) return undefined;
   const n = userOf(line(text, "To"));
   if (n < 0) {

@@ -37,7 +37,8 @@ const frame: Event = { kind: "frame", tunnelId: 1 as TunnelId, text: invite };
 const command: Command = { kind: "accountChanged", accountId, wanted: true };
 
 async function measure(name: string, item: Event | Command, perBatch: number): Promise<void> {
-  const batch = Array.from({ length: perBatch }, () => item);
+  // Each an object of its own: a clone knows one it has seen.
+  const batch = Array.from({ length: perBatch }, () => structuredClone(item));
   const round = () =>
     new Promise<void>((resolve) => {
       onAnswer = resolve;
