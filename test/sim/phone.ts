@@ -23,6 +23,8 @@ export interface PhoneHabits {
 export interface PhoneWorld {
   readonly wire: VirtualWire;
   complain(rule: string, text: string, callId: string): void;
+  /** A request got no answer, though its way was open all the time. */
+  unanswered(what: string, callId: string): void;
   note(callId: string, from: string, to: string, line: string): void;
   /** Opens a tunnel; the newest takes over. */
   open(phone: Phone): Tunnel;
@@ -192,7 +194,8 @@ export class Phone extends Ua {
    * The shard has died and forgotten its calls. Whoever holds the phone sees to it: answers into the void, or puts it down.
    */
   orphaned(): void {
-    this.#branches.clear();
+    // What the old shard had sent is still under way.
+    this.wire.after(300, () => this.#branches.clear());
     for (const { served, callId } of this.ringing.values()) {
       this.wire.after(this.#dice.between(1_000, 20_000), () => {
         if (!this.ringing.has(served.tag) || this.isDead) return;
@@ -325,7 +328,11 @@ export class Phone extends Ua {
   #hangUp(key: string, dialog: UaDialog): void {
     if (!this.talking.delete(key)) return;
     this.endedTags.add(dialog.localTag);
-    this.request(dialog, "BYE", [], "", () => {});
+    const sentAtMs = this.nowMs;
+    this.request(dialog, "BYE", [], "", (response) => {
+      const wasCut = !this.isOpen || this.openedAtMs >= sentAtMs || this.isDead;
+      if (response === undefined && !wasCut) this.#world.unanswered("BYE", dialog.callId);
+    });
   }
 
   #reinvite(key: string, dialog: UaDialog): void {

@@ -40,6 +40,8 @@ export interface FarCall {
 export interface TrunkWorld {
   readonly wire: VirtualWire;
   complain(rule: string, text: string, callId: string): void;
+  /** A phone's call was answered, and no ACK came in 32 s. */
+  noAck(callId: string): void;
 }
 
 const proxyAddress = "192.0.2.10";
@@ -277,18 +279,23 @@ export class Trunk extends Ua {
     }
     this.respond(served, 100);
     served.onCancel = () => this.respond(served, 487);
-    this.wire.after(dice.between(50, 1_000), () => this.respond(served, 180));
+    // Without it what follows would go to the callee directly.
+    const lines = [`Record-Route: <sip:${proxyAddress};lr>`];
+    this.wire.after(dice.between(50, 1_000), () => this.respond(served, 180, { lines }));
     this.wire.after(dice.between(1_000, 6_000), () => {
       if (served.finalStatus !== 0) return;
       if (dice.chance(0.2)) return this.respond(served, 486);
-      this.respond(served, 200, { body: sdpOf("callee") });
+      this.respond(served, 200, { lines, body: sdpOf("callee") });
       const dialog = dialogOf("served", request, new SipText(served.last ?? ""));
       const key = keyOf(callId, dialog.localTag, dialog.remoteTag);
       this.talking.set(key, dialog);
       const end = (): void => {
         if (this.talking.delete(key)) this.request(dialog, "BYE", [], "", () => {});
       };
-      served.onNoAck = end;
+      served.onNoAck = () => {
+        this.#world.noAck(callId);
+        end();
+      };
       // §15: not before the ACK.
       served.onAck = () => this.wire.after(dice.between(500, 60_000), end);
     });

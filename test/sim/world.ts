@@ -176,6 +176,16 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     this.ladders.add(this.clock.nowMs(), callId, "RULE", "BROKEN", `${rule}: ${text}`);
   }
 
+  unanswered(what: string, callId: string): void {
+    if (!this.wasSilenced && !this.wasDropped) this.complain("what a phone asks is answered", what, callId);
+  }
+
+  noAck(callId: string): void {
+    const { breaksPerSec, dies } = this.plan.habits;
+    const mayBeLost = breaksPerSec > 0 || dies > 0 || this.restarts > 0 || this.wasSilenced || this.wasDropped;
+    if (!mayBeLost) this.complain("the ACK of a phone arrives", "32 s without", callId);
+  }
+
   note(callId: string, from: string, to: string, line: string): void {
     this.ladders.add(this.clock.nowMs(), callId, from, to, line);
   }
