@@ -3,7 +3,7 @@ import { headerOf } from "./lab/frames.ts";
 import { type Lab, openLab } from "./lab/lab.ts";
 import { messages, nextCall, type PhoneStack, untilStep } from "./lab/phone.ts";
 import { startSipp } from "./lab/sipp.ts";
-import { phoneOn, sleeper } from "./lab/stories.ts";
+import { phoneOn, sleeper, wakenBy } from "./lab/stories.ts";
 import { until } from "./lab/wait.ts";
 import { startBaresip } from "./lab/baresip.ts";
 
@@ -83,6 +83,32 @@ describe("baresip, another whole SIP phone", () => {
       await phone.stop();
     } finally {
       await baresip.stop();
+    }
+  });
+
+  test("is the desk phone of the account and answers first: the server's CANCEL and its reason reach the phone", async () => {
+    const sleeping = await sleeper(lab);
+    const desk = await startBaresip({ username: sleeping.user, proxy: lab.kamailio.proxy });
+    try {
+      await desk.registered();
+      expect(await lab.kamailio.bindings(sleeping.user)).toHaveLength(2);
+      const { caller, push, phone, call } = await wakenBy(lab, sleeping, "callee-hangs-up", { stack: "JsSIP" });
+      await desk.event("CALL_INCOMING");
+
+      await desk.command("accept");
+
+      await untilStep(phone, call, "cancelled");
+      const [cancel = ""] = messages(phone, "in", "CANCEL");
+      expect(headerOf(cancel, "Reason")).toMatch(/cause=200/);
+      await sleeping.device.untilCallState(push.call ?? "", "answeredElsewhere");
+      expect(lab.relay.all(sleeping.device.pushToken, "missed")).toEqual([]);
+      await until("the caller's INFO is answered", () => caller.messages().includes("2 INFO"));
+      await desk.event("CALL_ESTABLISHED");
+      await desk.command("hangup");
+      await caller.finished();
+      await phone.stop();
+    } finally {
+      await desk.stop();
     }
   });
 

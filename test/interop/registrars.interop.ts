@@ -67,11 +67,20 @@ describe("transports, RFC 3261 §18, §26.3.1", () => {
     }
   });
 
-  test("UDP behind NAT handling: OPTIONS pings are answered, the INVITE comes to where we registered from", async () => {
+  test("UDP behind NAT handling: the INVITE comes to where we registered from", async () => {
     const at = await open({ kamailio: { nat: true } });
     await callGoesThrough(at, { transport: "udp" });
     const [binding] = await at.kamailio.bindings("u0001");
     expect(binding?.received).toContain("127.0.0.1:");
+  });
+
+  test("the OPTIONS by which Kamailio pings are answered: the binding lives on", async () => {
+    const at = await open({ kamailio: { nat: true } });
+    const { user } = await sleeper(at);
+    const keptAlive = async (): Promise<number> => (await at.kamailio.bindings(user))[0]?.lastKeepaliveSec ?? 0;
+    const first = await keptAlive();
+    expect(first).toBeGreaterThan(0);
+    await until("pings are answered for longer than silence is borne", async () => (await keptAlive()) >= first + 5);
   });
 });
 

@@ -9,6 +9,9 @@ export const domain = "lab.test";
 /** The password of every account in the lab. */
 export const passwordOf = (username: string): string => `pw-${username}`;
 
+/** With NAT handling a contact that answers no ping for so long is dropped. */
+const pingTimeoutSec = 4;
+
 export interface KamailioOptions {
   /** PEM; with it there is a TLS listener. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
@@ -43,6 +46,8 @@ export interface SeenRequest {
 
 export interface Binding {
   readonly address: string;
+  /** When a ping was last answered, Unix seconds. */
+  readonly lastKeepaliveSec: number;
   readonly expiresSec: number;
   readonly received: string;
   readonly path: string;
@@ -69,6 +74,7 @@ interface ContactDump {
   readonly Contact: {
     readonly Address: string;
     readonly Expires: number | string;
+    readonly "Last-Keepalive": number;
     readonly Received: string;
     readonly Path: string;
     readonly Instance: string;
@@ -158,6 +164,7 @@ export async function startKamailio(options: KamailioOptions = {}): Promise<Kama
         return [
           {
             address: Contact.Address,
+            lastKeepaliveSec: Contact["Last-Keepalive"],
             expiresSec,
             received: Contact.Received,
             path: Contact.Path,
@@ -274,6 +281,7 @@ modparam("path", "use_received", 1)
 modparam("nathelper", "received_avp", "$avp(RECEIVED)")
 modparam("nathelper", "natping_interval", ${isNat ? 1 : 0})
 modparam("nathelper", "ping_nated_only", 1)
+modparam("nathelper", "keepalive_timeout", ${isNat ? pingTimeoutSec : 0})
 modparam("nathelper", "sipping_bflag", 7)
 modparam("nathelper", "sipping_from", "sip:pinger@${domain}")
 modparam("nathelper", "sipping_method", "OPTIONS")
