@@ -229,7 +229,9 @@ export class MemoryStore implements Store {
     const account = this.accountRecords.get(one.accountId);
     const device = this.devices.get(one.deviceId);
     if (account === undefined || device === undefined) return undefined;
-    return { ...one, account, wakeable: device.tokenState === "alive", lastSeenAtMs: device.lastSeenAtMs };
+    const { push, tokenState, alertTokenState } = device;
+    const takesAlerts = push.provider === "apns" && push.alertToken !== undefined && alertTokenState === "alive";
+    return { ...one, account, wakeable: tokenState === "alive" || takesAlerts, lastSeenAtMs: device.lastSeenAtMs };
   }
 
   #entryFor(entry: JournalEntry, deviceId: DeviceId): JournalEntry {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { AccountId } from "../../src/base/ids.ts";
+import type { PushTarget } from "../../src/store/types.ts";
 import { placement } from "../../src/base/placement.ts";
 import { openDirectory } from "../../src/store/directory.ts";
 import { device, enrol, fields, folder, newAccountId, open, password, subscription } from "./fixtures.ts";
@@ -28,6 +29,34 @@ describe("a shard's directory", () => {
       directory.close();
     }
     expect(seen.size).toBe(count);
+    await store.close();
+  });
+
+  test("a phone is woken as long as one of its tokens lives: an APNs device by an alert when its VoIP token is dead", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const wakeable = async (
+      name: string,
+      push: PushTarget,
+      tokenState: "alive" | "dead",
+      alertTokenState: "alive" | "dead",
+    ) => {
+      const phone = device({ push });
+      await store.putDevice(phone);
+      await store.patchDevice(phone.deviceId, { tokenState, alertTokenState });
+      const accountId = newAccountId();
+      await store.createAccount(accountId, fields(name), password("p"), subscription(accountId, phone.deviceId));
+      const directory = openDirectory({ dataDir: data.path, vaultKeys: store.vaultKeys, shards: 1, shard: 0 });
+      const [subscribed] = directory.subscriptions(accountId);
+      directory.close();
+      return subscribed?.wakeable;
+    };
+    const two: PushTarget = { provider: "apns", token: "aa", alertToken: "bb", environment: undefined };
+    expect(await wakeable("a", two, "dead", "alive")).toBe(true);
+    expect(await wakeable("b", two, "dead", "dead")).toBe(false);
+    expect(await wakeable("c", two, "alive", "dead")).toBe(true);
+    expect(await wakeable("d", { ...two, alertToken: undefined }, "dead", "alive")).toBe(false);
+    expect(await wakeable("e", { ...two, provider: "webhook" }, "dead", "alive")).toBe(false);
     await store.close();
   });
 
