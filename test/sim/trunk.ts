@@ -45,7 +45,8 @@ export interface TrunkWorld {
 }
 
 const proxyAddress = "192.0.2.10";
-export const callerContact = "sip:caller@203.0.113.5:5060";
+const calleeAddress = "203.0.113.5";
+export const callerContact = `sip:caller@${calleeAddress}:5060`;
 
 /** The proxy of the accounts' provider with everybody who calls through it. It shares its address with the registrar. */
 export class Trunk extends Ua {
@@ -77,6 +78,10 @@ export class Trunk extends Ua {
     this.#transport = endpoint.transport.toUpperCase();
     this.reliable = endpoint.transport !== "udp";
     this.#to = host;
+    world.wire.server({ transport: "udp", address: calleeAddress, port: 5060 }, (bytes) => {
+      this.direct++;
+      this.receive(new SipText(Buffer.from(bytes).toString("latin1")));
+    });
     // In the registrar's place, which goes on behind it.
     const behind = registrar.server;
     this.server = world.wire.server(endpoint, (bytes, source) => {
@@ -92,6 +97,8 @@ export class Trunk extends Ua {
   token(): string {
     return this.#dice.token();
   }
+  /** Requests that came to callees themselves, past the proxy. */
+  direct = 0;
   via(branch: string): string {
     return `SIP/2.0/${this.#transport} ${proxyAddress}:5060;rport;branch=${branch}`;
   }
@@ -279,8 +286,9 @@ export class Trunk extends Ua {
     }
     this.respond(served, 100);
     served.onCancel = () => this.respond(served, 487);
-    // Without it what follows would go to the callee directly.
-    const lines = [`Record-Route: <sip:${proxyAddress};lr>`];
+    // Without it what follows goes to the callee directly.
+    const isDirect = !this.reliable && dice.chance(0.3);
+    const lines = isDirect ? [] : [`Record-Route: <sip:${proxyAddress};lr>`];
     this.wire.after(dice.between(50, 1_000), () => this.respond(served, 180, { lines }));
     this.wire.after(dice.between(1_000, 6_000), () => {
       if (served.finalStatus !== 0) return;
