@@ -2,11 +2,11 @@ import { availableParallelism } from "node:os";
 import { openLog, startLog } from "../observe/log.ts";
 import { openStore } from "../store/open.ts";
 import { writeAccounts } from "./bench/accounts.ts";
-import { CallerProcess } from "./bench/caller-process.ts";
+import { type CallFigures, CallerProcess } from "./bench/caller-process.ts";
 import { Observer } from "./bench/observer.ts";
 import { reportLines } from "./bench/report.ts";
 import { freePorts, loadApp, makeRunFolder, type RunFolder } from "./bench/run-folder.ts";
-import { ServerProcess } from "./bench/server-process.ts";
+import { endChildren, ServerProcess } from "./bench/server-process.ts";
 import { askSilence } from "./bench/silence.ts";
 import { isTemplate } from "./bench/template.ts";
 import type { CommandIo } from "./io.ts";
@@ -50,9 +50,19 @@ export async function runBenchRegistrations(options: BenchRegistrationsOptions, 
     shards,
     webhookUrl: `http://127.0.0.1:${webhookPort}/push`,
   });
+  // The server is a child of ours: it must not outlive an impatient operator.
+  const quit = (): void => {
+    endChildren();
+    folder.remove();
+    process.exit(130);
+  };
+  process.once("SIGINT", quit);
+  process.once("SIGTERM", quit);
   try {
     return await measure(options, shards, webhookPort, folder, io);
   } finally {
+    process.off("SIGINT", quit);
+    process.off("SIGTERM", quit);
     if (options.keep) io.err(`kept ${folder.path}`);
     else folder.remove();
   }
@@ -106,9 +116,27 @@ async function measure(
       count: options.count,
       shards,
       empty,
+      expiresSec: options.expires,
       idleUsPerSec: ((idle.cpuUs - empty.cpuUs) / (idle.atMs - empty.atMs)) * 1_000,
     });
     await observer.untilAllRegistered((registered) => progress("registered", registered, options.count));
+    const onSecond = (second: number, registered: number): void =>
+      progress(`second ${second}: registered`, registered, options.count);
+    // The second half is for the calls, so that a refresh's cost stays its own.
+    const quietSec = options.calls > 0 ? options.seconds / 2 : options.seconds;
+    await observer.hold(quietSec, {
+      ...(options.silence === 0
+        ? {}
+        : {
+            silence: {
+              fromSec: quietSec / 4,
+              sec: options.silence,
+              begin: () => askSilence(host, port, options.silence),
+            },
+          }),
+      onSecond,
+    });
+    let called: CallFigures | undefined;
     if (options.calls > 0) {
       caller = await CallerProcess.start({
         ratePerSec: options.calls,
@@ -120,21 +148,10 @@ async function measure(
         userTemplate: options.userTemplate,
         accountIds,
       });
+      await observer.during(options.seconds - quietSec, onSecond);
+      called = await caller.finish();
+      caller = undefined;
     }
-    await observer.hold(options.seconds, {
-      ...(options.silence === 0
-        ? {}
-        : {
-            silence: {
-              fromSec: options.seconds / 4,
-              sec: options.silence,
-              begin: () => askSilence(host, port, options.silence),
-            },
-          }),
-      onSecond: (second, registered) => progress(`second ${second}: registered`, registered, options.count),
-    });
-    const called = await caller?.finish();
-    caller = undefined;
     if (options.kill) {
       progress("kill -9");
       await server.stop("SIGKILL");

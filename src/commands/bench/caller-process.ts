@@ -2,7 +2,7 @@ import type { Subprocess } from "bun";
 import { join } from "node:path";
 import type { AccountId } from "../../base/ids.ts";
 import type { CallCounts, Quantiles } from "./report.ts";
-import { ownCommand } from "./server-process.ts";
+import { adopt, ownCommand } from "./server-process.ts";
 
 /** Accounts that are called; the rest only stays registered. */
 const calledMax = 20_000;
@@ -48,11 +48,13 @@ export class CallerProcess {
     const called = accountIds.flatMap((id, n) => (n % every === 0 ? [[n, id] as const] : []));
     const file = join(options.dataDir, "caller.json");
     await Bun.write(file, JSON.stringify({ ...order, called }), { mode: 0o600 });
-    const child = Bun.spawn([...ownCommand(), "bench", "caller", file], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "inherit",
-    });
+    const child = adopt(
+      Bun.spawn([...ownCommand(), "bench", "caller", file], {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "inherit",
+      }),
+    );
     const caller = new CallerProcess(child);
     const timer = setTimeout(() => child.kill("SIGKILL"), startMsMax);
     try {

@@ -10,6 +10,8 @@ const standstillMs = 60_000;
 /** So many a second register at the very least, or it never ends (grants shorter than a round through all of them). */
 const registeredPerSecLeast = 500;
 const backPollMs = 100;
+/** Refreshes come on average at this share of the time that was granted. */
+const refreshShare = 0.85;
 /** After a restart, requests are counted for so long. */
 const restartWatchMs = 5_000;
 
@@ -26,10 +28,13 @@ export class Observer {
   readonly #shards: number;
   readonly #empty: Readings;
   readonly #idleUsPerSec: number;
+  readonly #expiresSec: number;
+  #calls: { readonly from: Readings; readonly to: Readings } | undefined;
   #first: Readings | undefined;
   #allRegistered: Readings | undefined;
   #wallMs: number | undefined;
   #holdFrom: Readings | undefined;
+  #holdTo: Readings | undefined;
   #last: Readings;
   #loopDelayMs = 0;
   #silence: SilenceReport | undefined;
@@ -43,12 +48,15 @@ export class Observer {
     readonly empty: Readings;
     /** What such a server takes. */
     readonly idleUsPerSec: number;
+    /** Asked for, and taken for granted. */
+    readonly expiresSec: number;
   }) {
     this.#server = options.server;
     this.#count = options.count;
     this.#shards = options.shards;
     this.#empty = options.empty;
     this.#idleUsPerSec = options.idleUsPerSec;
+    this.#expiresSec = options.expiresSec;
     this.#last = options.empty;
   }
 
@@ -142,17 +150,28 @@ export class Observer {
     return mean > 0 ? round(busiest / mean, 2) : undefined;
   }
 
+  /** Watches for so long while calls come in; their cost is told beside, not in, that of the refreshes. */
+  async during(seconds: number, onSecond: (second: number, registered: number) => void): Promise<void> {
+    const from = await this.#read();
+    this.#holdTo = from;
+    const endMs = performance.now() + seconds * 1_000;
+    for (let second = 1; performance.now() < endMs; second++) {
+      await Bun.sleep(Math.min(pollMs, Math.max(endMs - performance.now(), 1)));
+      onSecond(second, (await this.#read()).registered);
+    }
+    this.#calls = { from, to: this.#last };
+  }
+
   /** The server was killed and another process serves its data: call it right after `ready`. */
   async afterRestart(server: ServerProcess): Promise<void> {
     const first = await server.read();
     await Bun.sleep(restartWatchMs);
     const later = await server.read();
-    const { hold } = this.#spans();
     this.#restart = {
       readyMs: Math.round(server.readyMs),
       registeredAtReady: first.registered,
       sent: requests(later),
-      sentUsual: Math.round((hold.sent / hold.sec) * (restartWatchMs / 1_000)),
+      sentUsual: Math.round((2 * this.#count * restartWatchMs) / (this.#expiresSec * 1_000 * refreshShare)),
     };
   }
 
@@ -160,7 +179,7 @@ export class Observer {
     const first = this.#first ?? this.#empty;
     const all = this.#allRegistered ?? first;
     const last = this.#last;
-    const { hold } = this.#spans();
+    const hold = this.#hold();
     const perRefresh = (us: number): number => (hold.refreshes === 0 ? 0 : round(us / hold.refreshes, 2));
     return {
       count: this.#count,
@@ -187,21 +206,28 @@ export class Observer {
       restart: this.#restart,
       wakeMs: called?.wakeMs,
       tunnelMs: called?.tunnelMs,
+      cpuUsPerCall: this.#cpuUsPerCall(called, perRefresh(hold.cpuUs - this.#idleUsPerSec * hold.sec)),
       calls: called?.calls,
     };
   }
 
-  #spans() {
+  #hold() {
     const from = this.#holdFrom ?? this.#last;
-    const last = this.#last;
+    const to = this.#holdTo ?? this.#last;
     return {
-      hold: {
-        sec: Math.max((last.atMs - from.atMs) / 1_000, 0.001),
-        cpuUs: last.cpuUs - from.cpuUs,
-        refreshes: last.refreshes - from.refreshes,
-        sent: requests(last) - requests(from),
-      },
+      sec: Math.max((to.atMs - from.atMs) / 1_000, 0.001),
+      cpuUs: to.cpuUs - from.cpuUs,
+      refreshes: to.refreshes - from.refreshes,
     };
+  }
+
+  /** What a call took: what refreshes and the idle process take is taken off. */
+  #cpuUsPerCall(called: CallFigures | undefined, usPerRefreshNet: number): number | undefined {
+    if (this.#calls === undefined || called === undefined || called.calls.sent === 0) return undefined;
+    const { from, to } = this.#calls;
+    const sec = (to.atMs - from.atMs) / 1_000;
+    const others = this.#idleUsPerSec * sec + usPerRefreshNet * (to.refreshes - from.refreshes);
+    return Math.round((to.cpuUs - from.cpuUs - others) / called.calls.sent);
   }
 
   async #read(): Promise<Readings> {

@@ -32,6 +32,8 @@ export interface LoadReport {
   readonly wakeMs: Quantiles | undefined;
   /** WebSocket asked for until the INVITE was there. */
   readonly tunnelMs: Quantiles | undefined;
+  /** INVITE, push, tunnel, 486, ACK. */
+  readonly cpuUsPerCall: number | undefined;
   readonly calls: CallCounts | undefined;
 }
 
@@ -62,7 +64,7 @@ export interface RestartReport {
   /** From the start of the new process to `ready`. */
   readonly readyMs: number;
   readonly registeredAtReady: number;
-  /** REGISTERs of the first 5 s after `ready`, and what a quiet 5 s of before would have sent. */
+  /** REGISTERs of the first 5 s after `ready`, and what an even spread needs: two a refresh, since nonces die with the process. */
   readonly sent: number;
   readonly sentUsual: number;
 }
@@ -118,6 +120,7 @@ export function reportLines(report: LoadReport): readonly string[] {
       ? []
       : [row("calls", `${number(calls.sent)} sent, ${number(calls.pushed)} pushed, ${number(calls.answered)} ended`)]),
     ...(wakeMs === undefined ? [] : [row("INVITE to push", quantiles(wakeMs))]),
+    ...(report.cpuUsPerCall === undefined ? [] : [row("CPU a call", `${number(report.cpuUsPerCall)} us`)]),
     ...(tunnelMs === undefined ? [] : [row("tunnel to INVITE", quantiles(tunnelMs))]),
   ];
 }

@@ -10,6 +10,20 @@ export function ownCommand(): readonly string[] {
   return Bun.main.startsWith("/$bunfs") ? [process.execPath] : [process.execPath, Bun.main];
 }
 
+const children = new Set<Subprocess>();
+
+/** Ends what this run has started, at once. */
+export function endChildren(): void {
+  for (const child of children) child.kill("SIGKILL");
+}
+
+/** Notes a process as this run's for as long as it lives. */
+export function adopt<Child extends Subprocess>(child: Child): Child {
+  children.add(child);
+  void child.exited.then(() => children.delete(child));
+  return child;
+}
+
 /** `wakeline serve` as a process of its own, measured from outside by its metrics. */
 export class ServerProcess {
   readonly #process: Subprocess<"ignore", "pipe", Bun.BunFile>;
@@ -27,12 +41,14 @@ export class ServerProcess {
   static async start(configFile: string, operator: string): Promise<ServerProcess> {
     const logFile = join(dirname(configFile), `server-${Date.now()}.log`);
     const startMs = performance.now();
-    const child = Bun.spawn([...ownCommand(), "serve", "--config", configFile], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: Bun.file(logFile),
-      env: { ...process.env, NODE_ENV: "production" },
-    });
+    const child = adopt(
+      Bun.spawn([...ownCommand(), "serve", "--config", configFile], {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: Bun.file(logFile),
+        env: { ...process.env, NODE_ENV: "production" },
+      }),
+    );
     const ready = await readyLine(child);
     if (!ready) {
       child.kill("SIGKILL");
