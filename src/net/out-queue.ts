@@ -7,6 +7,8 @@ export class OutQueue {
   /** Bytes of the first message that are written already. */
   #written = 0;
   #bytes = 0;
+  /** What `next` has joined and is not written yet: a peer that takes a byte at a time costs one copy, not one a byte. */
+  #joined: Uint8Array | undefined;
 
   /** Bytes yet to write. */
   get bytes(): number {
@@ -26,6 +28,7 @@ export class OutQueue {
 
   /** What to write next: at least one message's rest, more when they are small. Undefined when nothing waits. */
   next(): Uint8Array | undefined {
+    if (this.#joined !== undefined) return this.#joined;
     const first = this.#messages[this.#head];
     if (first === undefined) return undefined;
     const rest = first.subarray(this.#written);
@@ -38,12 +41,15 @@ export class OutQueue {
       joined.set(message.subarray(0, joined.length - at), at);
       at += message.length;
     }
+    this.#joined = joined;
     return joined;
   }
 
   /** `bytes` of what `next` gave are written. */
   consume(bytes: number): void {
     this.#bytes -= bytes;
+    if (this.#joined !== undefined)
+      this.#joined = bytes < this.#joined.length ? this.#joined.subarray(bytes) : undefined;
     let left = this.#written + bytes;
     for (let first = this.#messages[this.#head]; first !== undefined && left >= first.length;) {
       left -= first.length;
