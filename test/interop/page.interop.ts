@@ -86,7 +86,7 @@ describe("the operator's page in Chromium", () => {
       .waitFor();
     await panel("Latest calls").getByText("Cancelled").waitFor();
     await panel("Accounts in trouble").getByText("carol@stage.example").waitFor();
-    await panel("Shards and memory").getByText("Shard 1").waitFor();
+    await panel("Shards and memory").getByRole("rowheader", { name: "Shard 1" }).waitFor();
     await panel("Calls since the start").getByText("Cancelled by the caller").waitFor();
     await expectSound(tab);
 

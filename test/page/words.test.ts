@@ -71,6 +71,9 @@ describe("a registration in plain words", () => {
     ]);
     expect(told.advice).toContain("wait");
     expect(story({ state: "retrying", lastReason: "no answer" }).advice).toContain("reaches it");
+    expect(story({ state: "retrying", lastReason: "no address for sip.invalid" }).advice).toContain("leads nowhere");
+    for (const lastReason of ["a special-purpose network", "an address of this machine", "port 80 is not one of SIP's"])
+      expect(story({ state: "retrying", lastReason }).advice).toContain("sip.egress_allow");
     expect(story({ state: "retrying", lastStatus: 500 }).advice).toContain("passes by itself");
   });
 

@@ -1,4 +1,4 @@
-import type { Summary } from "../api/answers.ts";
+import type { ShardFigures, Summary } from "../api/answers.ts";
 import { door } from "../api/ask.ts";
 import { hrefOf, type Route } from "../model/route.ts";
 import { isLive, nowMs, route, silentSinceMs, summary } from "../state/live.ts";
@@ -11,6 +11,9 @@ const links: readonly { readonly route: Route; readonly text: string; readonly a
   { route: { view: "calls" }, text: "Calls", also: ["call"] },
   { route: { view: "accounts" }, text: "Accounts", also: ["account"] },
 ];
+
+/** More shards than this are told by number. */
+const chipsMax = 6;
 
 /** Who this is and how it is: on every view. */
 export function Header() {
@@ -61,7 +64,12 @@ export function Header() {
         </nav>
         {known !== undefined && (
           <ul class="chips" aria-label="Shards">
-            {known.shards.map(({ shard, ready, registered }) => (
+            {known.shards.length > chipsMax && (
+              <li class="chip">
+                {known.shards.filter(({ ready }) => ready).length} of {known.shards.length} shards ready
+              </li>
+            )}
+            {chipped(known.shards).map(({ shard, ready, registered }) => (
               <li key={shard} class={ready ? "chip" : "chip bad"}>
                 <span class="dim">Shard {shard}:</span> {ready ? count(registered ?? 0) : "not ready"}
                 {ready && <span class="unseen"> registered</span>}
@@ -72,6 +80,11 @@ export function Header() {
       </div>
     </header>
   );
+}
+
+/** With many shards, only those that are not well. */
+function chipped(shards: readonly ShardFigures[]): readonly ShardFigures[] {
+  return shards.length > chipsMax ? shards.filter(({ ready }) => !ready).slice(0, chipsMax) : shards;
 }
 
 function Readiness({ known }: { readonly known: Summary | undefined }) {

@@ -27,7 +27,9 @@ const columns: readonly Column<AccountLine>[] = [
     name: "Next attempt",
     isNumber: true,
     cell: ({ registration: { nextAttemptAt } }) =>
-      nextAttemptAt === undefined ? "by hand" : fromNow(nextAttemptAt, nowMs.value),
+      nextAttemptAt === undefined
+        ? "by hand"
+        : fromNow(new Date(Math.max(Date.parse(nextAttemptAt), nowMs.value)).toISOString(), nowMs.value),
   },
 ];
 

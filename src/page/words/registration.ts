@@ -1,6 +1,10 @@
 import type { AccountDevice, Registration, RegistrationState } from "../api/answers.ts";
 import { fromNow, timeOf } from "./figures.ts";
 
+/** What the policy of outgoing traffic says of an address it forbids. */
+const forbidden =
+  /special-purpose network|of this machine|global unicast|Wakeline itself|one of SIP's|not allowed|egress/;
+
 /** How much attention a state wants. */
 export type Tone = "good" | "busy" | "warn" | "bad" | "quiet";
 
@@ -127,6 +131,12 @@ function refusalAdvice({ lastStatus, lastReason }: Registration): string {
 }
 
 function retryAdvice({ lastStatus, lastReason }: Registration): string {
+  if (lastReason !== undefined && /^no address|^no server|^not a host/.test(lastReason)) {
+    return "The name of the server leads nowhere. Check domain and proxy in the app, and the resolver of this machine.";
+  }
+  if (lastReason !== undefined && forbidden.test(lastReason)) {
+    return "The server is in a network that this one may not reach. If it is yours, name it in sip.egress_allow.";
+  }
   if (lastStatus === 503) return "The server is overloaded or in maintenance. It says itself when to come back; wait.";
   if (lastStatus === undefined || lastStatus === 408 || lastReason === "no answer") {
     return "Check that the server runs and that this machine reaches it: name, port, transport, firewall.";
