@@ -202,7 +202,9 @@ export class InboundCall implements Cancellable {
   #takenBack(state: "cancelled" | "answeredElsewhere", reason: string | undefined): void {
     if (!this.isOpen) return;
     this.asker.answer(487, "Request Terminated", { toTag: this.ownTag });
-    this.#endLegs(reason ?? "", undefined);
+    const asleep = this.#endLegs(reason ?? "", undefined);
+    // The caller gave up: for a phone that did not come in time this call is a missed one, though its `cancel` may never arrive.
+    if (state === "cancelled") this.#pushes.missed(asleep);
     this.#core.count(state === "cancelled" ? "callsCancelled" : "callsAnsweredElsewhere");
     this.#over(state);
   }
@@ -382,8 +384,8 @@ export class InboundCall implements Cancellable {
 
   // ---- endings
 
-  /** Cancels every leg but `winner`, and tells sleeping phones by push. */
-  #endLegs(reason: string, winner: Leg | undefined): void {
+  /** Cancels every leg but `winner`, and tells sleeping phones by push; returns their legs. */
+  #endLegs(reason: string, winner: Leg | undefined): readonly Leg[] {
     const asleep: Leg[] = [];
     for (const leg of this.#legs.values()) {
       if (leg === winner || leg.isDone) continue;
@@ -392,6 +394,7 @@ export class InboundCall implements Cancellable {
     }
     if (reason === missedReason) this.#pushes.missed(asleep);
     else this.#pushes.cancel(asleep, reason);
+    return asleep;
   }
 
   #cancelLeg(leg: Leg, reason: string): void {

@@ -41,9 +41,13 @@ describe("the caller hangs up first, RFC 3261 §9.2", () => {
     mobile.nothing();
     server.nothing();
 
-    const push = bench.pushes("cancel", "tablet");
-    expect(push.call).toBe(wake.call);
-    expect(push.text).toBe("Normal call clearing");
+    const [push, missed, ...others] = bench.taken("notify");
+    expect(push).toMatchObject({ push: "cancel", call: wake.call, text: "Normal call clearing" });
+    expect(push?.targets.map(({ deviceId }) => String(deviceId))).toEqual(["tablet"]);
+    // The cancel is for now, this stays until it is seen.
+    expect(missed).toMatchObject({ push: "missed", call: wake.call });
+    expect(missed?.targets.map(({ deviceId }) => String(deviceId))).toEqual(["tablet"]);
+    expect(others).toEqual([]);
     expect(bench.taken("callState").at(-1)).toMatchObject({ call: wake.call, state: "cancelled", over: true });
     expect(bench.count("callsCancelled")).toBe(1);
     expect(bench.anchor.running).toBe(0);
@@ -61,10 +65,13 @@ describe("the caller hangs up first, RFC 3261 §9.2", () => {
     bench.noWake();
   });
 
-  test("without a Reason the push has no text; who was never woken gets none", () => {
+  test("without a Reason the push has no text; who was never woken gets none, nor who wants no alert", () => {
     const bench = new AnchorBench();
     const server = bench.addServer();
-    const alice = bench.addAccount("alice", server, { mobile: {}, tablet: { wakeable: false } });
+    const alice = bench.addAccount("alice", server, {
+      mobile: { notify: { missed: false } },
+      tablet: { wakeable: false },
+    });
     const invite = server.invites(alice);
     bench.wakes("mobile");
     server.cancels(invite);
@@ -127,6 +134,14 @@ describe("answered on another branch", () => {
       expect(bench.taken("callState").at(-1)?.state).toBe("answeredElsewhere");
       expect(bench.count("callsAnsweredElsewhere")).toBe(1);
     }
+  });
+
+  test("... and leave nothing missed", () => {
+    const { bench, server, alice } = scene();
+    const invite = server.invites(alice);
+    bench.wakes("mobile", "tablet");
+    server.cancels(invite, 'SIP;cause=200;text="Call completed elsewhere"');
+    expect(bench.taken("notify").map(({ push }) => push)).toEqual(["cancel"]);
   });
 
   test("rule 12: a failure is not an answer elsewhere", () => {

@@ -203,5 +203,5 @@ describe("gauges and bounds", () => {
     }
     expect(bench.anchor.sizes().inboundCalls).toBe(goneCallsMax);
     expect(bench.anchor.running).toBe(0);
-  });
+  }, 20_000);
 });
