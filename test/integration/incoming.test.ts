@@ -141,7 +141,13 @@ describe("a push that comes late", () => {
     lab.provider.cancels(invite);
     await lab.provider.gets("487 INVITE", invite.get("Call-ID"));
     await phone.push("cancel");
+    expect((await phone.push("missed")).call).toBe(call);
     await phone.callBecomes(call, "cancelled");
+    expect((await phone.journal(1))[0]).toMatchObject({
+      call,
+      state: "cancelled",
+      from: { uri: "sip:bob@far.example" },
+    });
   });
 });
 
