@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Lab, type AccountInput, type Phone } from "./lab.ts";
 import { Provider } from "./provider.ts";
-import { calleeSide, callerSide } from "./sip.ts";
+import { calleeSide, callerSide, sdp } from "./sip.ts";
 
 let lab: Lab;
 beforeAll(async () => {
@@ -247,10 +247,9 @@ describe("in a call, byte for byte", () => {
       expect(kept(atPhone)).toEqual(kept(down));
       expect(atPhone.body).toBe(down.body);
       phone.answersTo(atPhone, 488, { lines: ['Warning: 399 phone "no"'] });
-      expect((await provider.gets(`488 ${method}`, invite.get("Call-ID"))).get("Warning")).toBe('399 phone "no"');
-      if (method === "INVITE") {
-        provider.acksFailure(down, await Promise.resolve(answered));
-      }
+      const refusal = await provider.gets(`488 ${method}`, invite.get("Call-ID"));
+      expect(refusal.get("Warning")).toBe('399 phone "no"');
+      if (method === "INVITE") provider.acksFailure(down, refusal);
 
       const up = phone.inDialog(method, near, ++cseq, extra);
       const atServer = await provider.gets(method);
@@ -290,5 +289,41 @@ describe("in a call, byte for byte", () => {
     } finally {
       far.close();
     }
+  });
+
+  test("late offer: the phone's in the 200, the answer in the ACK; then glare: 491 both ways", async () => {
+    const { phone, account } = await lab.sleeper();
+    const { provider } = lab;
+    const invite = provider.sends("INVITE", account.username, { body: "", lines: ["Content-Type:"] });
+    const callId = invite.get("Call-ID");
+    await phone.opens((await phone.push("call")).tunnel);
+    const offered = await phone.gets("INVITE");
+    expect(offered.body).toBe("");
+    const answer = phone.answersTo(offered, 200);
+    const answered = await provider.gets("200 INVITE", callId);
+    expect(answered.body).toBe(answer.body);
+    provider.acks(invite, answered, { body: sdp("the answer") });
+    expect((await phone.gets("ACK")).body).toBe(sdp("the answer"));
+
+    const down = provider.inDialog("INVITE", callerSide(invite, answered), invite.cseq + 1, { body: sdp("video") });
+    const up = phone.inDialog("INVITE", calleeSide(offered, answer), 1, { body: sdp("hold") });
+    const [atPhone, atServer] = [await phone.gets("INVITE", callId), await provider.gets("INVITE", callId)];
+    phone.answersTo(atPhone, 491);
+    provider.answersTo(atServer, 491);
+    provider.acksFailure(down, await provider.gets("491 INVITE", callId));
+    phone.acksFailure(up, await phone.gets("491 INVITE", callId));
+    // Each side's ACK is hop by hop (RFC 3261 §17.1.1.3): both were acknowledged by Wakeline.
+    await phone.gets("ACK", callId);
+    await provider.gets("ACK", callId);
+    phone.inDialog("INVITE", calleeSide(offered, answer), 2, { body: sdp("hold") });
+    const again = await provider.gets("INVITE", callId);
+    const taken = provider.answersTo(again, 200);
+    const held = await phone.gets("200 INVITE", callId);
+    expect(held.body).toBe(taken.body);
+    phone.inDialog("ACK", calleeSide(offered, answer), 2);
+    expect((await provider.gets("ACK", callId)).cseq).toBe(2);
+    phone.inDialog("BYE", calleeSide(offered, answer), 3);
+    provider.answersTo(await provider.gets("BYE", callId), 200);
+    await phone.gets("200 BYE");
   });
 });

@@ -48,6 +48,8 @@ export interface Answer {
 export interface LabOptions {
   readonly ring?: "on_push" | "on_device" | "immediate";
   readonly deadlineSec?: number;
+  /** Further keys of the app's table; files that they name stand in the folder. */
+  readonly app?: (folder: string) => readonly string[];
 }
 
 /** Wakeline with everything around it: a SIP server, a push relay, phones. All on loopback. */
@@ -120,6 +122,7 @@ ring = "${options.ring ?? "on_push"}"
 id = "${app}"
 key = "sha256:${createHash("sha256").update(appKey).digest("hex")}"
 webhook = { url = "http://127.0.0.1:${relay.port}/push", secret = "${webhookSecret}" }
+${(options.app?.(folder) ?? []).join("\n")}
 `,
     );
     const provider = await Provider.open();
@@ -167,12 +170,16 @@ webhook = { url = "http://127.0.0.1:${relay.port}/push", secret = "${webhookSecr
     return samples;
   }
 
-  /** A device of its own push token. */
-  async phone(): Promise<Phone> {
-    const pushToken = `phone-${nextSerial()}`;
+  /** A device, with a push token of its own at the webhook unless said. */
+  async phone(push?: {
+    readonly provider: string;
+    readonly token: string;
+    readonly alertToken?: string;
+  }): Promise<Phone> {
+    const pushToken = push?.token ?? `phone-${nextSerial()}`;
     const { status, body } = await this.http("POST", "/v1/devices", appKey, {
       app,
-      push: { provider: "webhook", token: pushToken },
+      push: push ?? { provider: "webhook", token: pushToken },
     });
     if (status !== 201) throw new Error(`enrolment answered ${status}: ${JSON.stringify(body)}`);
     const phone = new Phone(this, pushToken, String(body.token));

@@ -102,8 +102,8 @@ export class Provider implements Party {
     return request;
   }
 
-  acks(invite: SipText, answer: SipText): void {
-    this.inDialog("ACK", callerSide(invite, answer), invite.cseq);
+  acks(invite: SipText, answer: SipText, extra: Extra = {}): void {
+    this.inDialog("ACK", callerSide(invite, answer), invite.cseq, extra);
   }
 
   acksFailure(invite: SipText, answer: SipText): void {
