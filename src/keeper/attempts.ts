@@ -21,6 +21,8 @@ const unboundRankMs = 30_000;
 /** The local address of a route is being looked up: ask again. */
 const routeRetryMs = 100;
 const sweepEveryMs = 1000;
+/** Attempts at once while a registrar refuses more accounts than it takes. */
+const waryInFlightMax = 8;
 /** Accounts that a breaker holds back come again spread over this time. */
 const heldSpreadMs = 30_000;
 /** A binding that was asked for may live this much longer than asked: the request was under way. */
@@ -101,6 +103,11 @@ export class Attempts implements RegistrarOwner {
   /** When `tick` may next have something to do: perhaps early, never late. */
   nextDueMs(): number {
     return this.#active.size > 0 ? this.#nowMs : Math.min(this.#wheel.nextDueMs(), this.#sweepAtMs);
+  }
+
+  /** Sends what is queued. */
+  flush(): void {
+    this.#wire.flush();
   }
 
   /** Advances time: timers, waiting rows, look-ups, keep-alives. */
@@ -196,6 +203,7 @@ export class Attempts implements RegistrarOwner {
       if (!reach.mayProbe(now) || (!urgent && ledger.ageMs(row, now) < floorMs)) return false;
     } else if (!budget.mayStart(now)) return false;
     const isNew = !ledger.isBound(row, now) && ledger.columns.is(row, Flag.wanted);
+    if (isNew && breaker.isWary && budget.inFlight >= waryInFlightMax) return false;
     if (isNew && !breaker.allows(now)) {
       registrar.queue.remove(row);
       this.schedule(row, breaker.nextTrialMs(now) + ledger.pool.between(0, heldSpreadMs));

@@ -1,6 +1,12 @@
-/** Refusals within the watch that open the breaker, when they are also most of the verdicts on new attempts. */
+/** Refusals within the watch that open the breaker, when they are also most of the last verdicts on new attempts. */
 const refusalsToOpen = 20;
+const shareToOpen = 0.6;
 const watchMs = 60_000;
+/** So many make us ask one by one rather than by the hundred. */
+const refusalsToBeWary = 5;
+const shareToBeWary = 0.25;
+/** Weight of the newest verdict in the share of refusals. */
+const shareGain = 1 / 16;
 const openMinMs = 300_000;
 const openMaxMs = 3_600_000;
 const trialEveryMs = 30_000;
@@ -13,7 +19,7 @@ export type BreakerState = "closed" | "open" | "halfOpen";
  */
 export class Breaker {
   #refused = 0;
-  #accepted = 0;
+  #share = 0;
   #sinceMs = 0;
   #openUntilMs = 0;
   #openForMs = openMinMs;
@@ -23,6 +29,11 @@ export class Breaker {
   state(nowMs: number): BreakerState {
     if (!this.#isOpen) return "closed";
     return nowMs < this.#openUntilMs ? "open" : "halfOpen";
+  }
+
+  /** Refusals come thick: few attempts at a time, until it is clear what is wrong. */
+  get isWary(): boolean {
+    return this.#refused >= refusalsToBeWary && this.#share > shareToBeWary;
   }
 
   /** When the next new attempt is let through; 0 when nothing holds it. */
@@ -42,7 +53,7 @@ export class Breaker {
   /** A new attempt came to a good end. */
   accepted(nowMs: number): void {
     this.#roll(nowMs);
-    this.#accepted++;
+    this.#share *= 1 - shareGain;
     this.#openForMs = openMinMs;
     this.#isOpen = false;
   }
@@ -51,13 +62,14 @@ export class Breaker {
   refused(nowMs: number): boolean {
     this.#roll(nowMs);
     this.#refused++;
+    this.#share += (1 - this.#share) * shareGain;
     if (this.#isOpen) {
       if (nowMs < this.#openUntilMs) return false;
       this.#openForMs = Math.min(this.#openForMs * 2, openMaxMs);
       this.#openUntilMs = nowMs + this.#openForMs;
       return false;
     }
-    if (this.#refused < refusalsToOpen || this.#refused <= this.#accepted) return false;
+    if (this.#refused < refusalsToOpen || this.#share < shareToOpen) return false;
     this.#isOpen = true;
     this.#openUntilMs = nowMs + this.#openForMs;
     return true;
@@ -66,12 +78,12 @@ export class Breaker {
   /** An operator says that the cause is gone. */
   close(): void {
     this.#isOpen = false;
-    this.#refused = this.#accepted = 0;
+    this.#refused = this.#share = 0;
   }
 
   #roll(nowMs: number): void {
     if (nowMs - this.#sinceMs <= watchMs) return;
     this.#sinceMs = nowMs;
-    this.#refused = this.#accepted = 0;
+    this.#refused = 0;
   }
 }

@@ -178,6 +178,10 @@ export class Budget {
     this.#smoothedMs = this.#quickestMs = 0;
     this.#baseSinceMs = nowMs;
     this.#pausedUntilMs = 0;
+    // The losses of a silence say nothing about the line: held at two it would take minutes to let all back in.
+    this.#queuedLimit = queuedMax;
+    this.#queuedLimitAtMs = nowMs;
+    this.#lossRatio = 0;
   }
 
   /** Our requests that wait at the registrar rather than travel (Little's law on the delay beyond the shortest seen). */

@@ -64,7 +64,6 @@ const verifyEveryMs = 1000;
  */
 export class Keeper {
   readonly #clock: Clock;
-  readonly #network: Network;
   readonly #directory: Directory;
   readonly #columns: Columns;
   readonly #events: KeeperEvents;
@@ -82,7 +81,6 @@ export class Keeper {
     const { clock, random, network, locator, directory, columns, lane, userAgent, events } = options;
     const log = options.log ?? silentLog;
     this.#clock = clock;
-    this.#network = network;
     this.#directory = directory;
     this.#columns = columns;
     this.#events = events;
@@ -165,7 +163,7 @@ export class Keeper {
       this.#verifyAtMs = nowMs + verifyEveryMs;
       this.#life.verify();
     }
-    this.#network.flush();
+    this.#attempts.flush();
   }
 
   /** When `tick` may next have something to do: perhaps early, never late. */

@@ -9,6 +9,8 @@ import { Flag } from "./row-flags.ts";
 
 /** RFC 3261 §18.1.1: a larger request goes by TCP where the server takes it. */
 const datagramBytesMax = 1300;
+/** As many leave together at once; fewer wait for the tick. A burst much larger would overrun the registrar's socket. */
+const burstMax = 32;
 const udpVia = "\r\nVia: SIP/2.0/UDP";
 
 /** Puts REGISTERs on the wire: written from their row, over the transport that fits them. */
@@ -16,12 +18,19 @@ export class Transmission {
   readonly #ledger: Ledger;
   readonly #network: Network;
   readonly #writer: RegisterWriter;
+  #burst = 0;
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger;
     this.#network = ledger.network;
     const { columns, volatile, arena, credentials, instances, removals } = ledger;
     this.#writer = new RegisterWriter({ columns, volatile, arena, credentials, instances, removals });
+  }
+
+  /** Sends what is queued. */
+  flush(): void {
+    this.#burst = 0;
+    this.#network.flush();
   }
 
   /** HOT. False when nothing was sent. */
@@ -38,6 +47,7 @@ export class Transmission {
         }
       }
       this.#network.queue(entry.peer, writer.bytes, 0, length);
+      if (++this.#burst >= burstMax) this.flush();
       return true;
     }
     return this.#network.send(entry.peer, writer.bytes.subarray(0, length)) !== "failed";

@@ -127,6 +127,26 @@ describe("our Contact in the answer", () => {
     expect(granted(shard, account)).toBe(90);
   });
 
+  test("of two with our token the one at our address is ours, the other a leftover of an old flow", () => {
+    let old = "";
+    const { shard, account, heard } = answering((one, registrar) => {
+      if (old === "") {
+        old = ours(one).replace(":5060;", ":7070;");
+        registrar.bind("u1", old, 3000);
+      }
+      const { status, headers } = registrar.own(one);
+      // The old one first.
+      const values = headers!
+        .join("")
+        .replace("Contact: ", "")
+        .split(", ")
+        .toSorted((a) => (a.includes("7070") ? -1 : 1));
+      return { status, headers: [`Contact: ${values.join(", ")}`] };
+    });
+    expect(granted(shard, account)).toBe(600);
+    expect(heard[1]!.contacts.map((one) => one.uri)).toEqual([ours(heard[0]!), old]);
+  });
+
   test("stale ones of ours are removed by one REGISTER that carries the new one, too", () => {
     let old = "";
     const { shard, account, heard } = answering((one, registrar) => {
@@ -267,6 +287,20 @@ describe("3xx, RFC 3261 §8.1.3.4", () => {
     expect(shard.registrar.heard.length).toBeGreaterThan(0);
     expect(shard.state(account)).toBe("retrying");
     expect(clear).toEqual([]);
+  });
+
+  test("to a server that says nothing comes back to where it came from", () => {
+    const { shard, account, registrar2 } = redirecting([]);
+    registrar2.isSilent = true;
+    let redirects = 0;
+    shard.registrar.behaviour = () =>
+      redirects++ < 1 ? { status: 302, headers: ["Contact: <sip:192.0.2.99:5080>"] } : "own";
+    shard.keeper.retryNow(account);
+    shard.run(5000);
+    expect(registrar2.requests).toBeGreaterThan(1);
+    shard.run(120_000);
+    expect(shard.state(account)).toBe("registered");
+    expect(shard.registrar.bindingsOf("u1")).toHaveLength(1);
   });
 
   test("without a Contact is tried again later", () => {

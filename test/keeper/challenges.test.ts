@@ -215,6 +215,22 @@ describe("challenges, RFC 3261 §22, RFC 7616, RFC 8760", () => {
     expect(Math.max(...lines)).toBe(4);
   });
 
+  test("accounts of one profile in realms of their own each answer in theirs", () => {
+    const shard = new BenchShard();
+    shard.registrar.behaviour = (heard) =>
+      heard.authorization === undefined
+        ? { status: 401, headers: [`WWW-Authenticate: Digest realm="realm-of-${heard.user}", nonce="n", qop="auth"`] }
+        : { status: 200, headers: [`Contact: <${heard.contacts[0]!.uri}>;expires=600`] };
+    for (let n = 1; n <= 3; n++) shard.add(n);
+    shard.run(100);
+    const answers = shard.registrar.heard.filter((one) => one.authorization !== undefined);
+    expect(answers.map((one) => [one.user, parametersOf(one.authorization!).realm])).toEqual([
+      ["u1", "realm-of-u1"],
+      ["u2", "realm-of-u2"],
+      ["u3", "realm-of-u3"],
+    ]);
+  });
+
   test("an account with hashes answers for their realm and algorithm only", () => {
     const shard = new BenchShard({ registrar: { algorithms: ["SHA-256", "MD5"] } });
     const entries = [{ realm: "virtual.test", algorithm: "MD5", hash: md5("u1:virtual.test:p-u1") }];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { BenchShard } from "./bench-shard.ts";
+import { accountOf, BenchShard } from "./bench-shard.ts";
 
 describe("an account that is removed", () => {
   test("is un-REGISTERed at once with credentials that the store no longer has", () => {
@@ -30,6 +30,22 @@ describe("an account that is removed", () => {
     expect(shard.registrar.bindingsOf("u1")).toHaveLength(0);
   });
 
+  test("leaves no secret to the account that gets its row", () => {
+    const shard = new BenchShard({ rows: 1 });
+    const first = shard.add(1);
+    shard.run(100);
+    shard.remove(first);
+    shard.directory.remove(first);
+    shard.run(1000);
+    shard.directory.put(accountOf(2));
+    shard.directory.secrets.clear();
+    shard.registrar.heard.length = 0;
+    shard.keeper.accountChanged(accountOf(2).accountId, true);
+    shard.run(1000);
+    expect(shard.state(accountOf(2).accountId)).toBe("refused");
+    expect(shard.registrar.heard.map((one) => one.authorization)).toEqual([undefined]);
+  });
+
   test("is no longer found by its line token, nor does it make news", () => {
     const shard = new BenchShard();
     const account = shard.add(1);
@@ -41,6 +57,8 @@ describe("an account that is removed", () => {
     shard.directory.remove(account);
     shard.run(1000);
     expect(shard.keeper.rowByLine(token)).toBeUndefined();
+    expect(shard.keeper.rowOf(account)).toBeUndefined();
+    expect(shard.keeper.status(account)).toBeUndefined();
     expect(shard.newsOf("changed")).toEqual([]);
   });
 

@@ -227,7 +227,12 @@ describe("a name that cannot be looked up", () => {
 
   test("a TLS account has no use for servers without TLS", () => {
     const shard = new BenchShard();
-    shard.locator.set("virtual.test", [{ transport: "udp", address: "192.0.2.10", port: 5060 }]);
+    // A resolver that has not understood the question.
+    shard.locator.failing = {
+      ok: true,
+      endpoints: [{ transport: "udp", address: "192.0.2.10", port: 5060 }],
+      ttlSec: 60,
+    };
     const account = shard.add(1, { transport: "tls" });
     shard.run(60_000);
     expect(shard.state(account)).toBe("retrying");
@@ -359,11 +364,12 @@ describe("the breaker", () => {
     shard.run(1000);
     for (let n = 1000; n < 1300; n++) shard.add(n, {}, { kind: "password", password: "wrong" });
     shard.run(5000);
-    expect(shard.registrar.wrong).toBeLessThan(150);
+    // What was under way when the first refusal came is what the window allowed.
+    expect(shard.registrar.wrong).toBeLessThan(120);
     expect(shard.keeper.registrars()[0]!.breaker).toBe("open");
     shard.run(600_000, 50);
     expect(shard.count("registrationsRegistered")).toBe(50);
     expect(shard.count("registerLapsed")).toBe(0);
-    expect(shard.registrar.wrong).toBeLessThan(200);
+    expect(shard.registrar.wrong).toBeLessThan(140);
   });
 });

@@ -434,6 +434,17 @@ describe("reach", () => {
     expect(reach.isSilent).toBe(false);
   });
 
+  test("a server that was passed over is used when it speaks in a silence, and only then", () => {
+    const reach = new Reach(new SeededRandom(1));
+    reach.setPeers([a, b]);
+    reach.answered(b, 1000);
+    expect(reach.current).toBe(a);
+    expect(reach.unanswered(a, 2000, 6000)).toBe("switched");
+    expect(reach.unanswered(b, 6500, 11_000)).toBe("silent");
+    expect(reach.answered(a, 12_000)).toBe(true);
+    expect(reach.current).toBe(a);
+  });
+
   test("an answer to anybody is proof that the server lives", () => {
     const reach = new Reach(new SeededRandom(1));
     reach.setPeers([a]);
