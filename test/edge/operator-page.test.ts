@@ -103,6 +103,8 @@ describe("what the operator's page asks for beyond the outside interface", () =>
     change("carl", "retrying");
     change("carl", "registered");
     change("dora", "registering");
+    // Its next refresh is no trouble.
+    bench.shards.statuses.set(idOf("carl"), { mode: "alternate", state: "registering" });
     const names = async () =>
       ((await bench.operator("GET", "/operator/v1/troubles")).body as { username: string }[]).map(
         ({ username }) => username,

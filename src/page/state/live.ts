@@ -14,6 +14,9 @@ const callsPollMs = 3_000;
 const callsCareMs = 15_000;
 /** Events of calls come in bursts: one question for all of a burst. */
 const burstMs = 400;
+/** A list of calls costs the shards one line a running call: with more of them it is asked for less often. */
+const callsManyFrom = 500;
+const callsManyMs = 5_000;
 export const registrarsShownMax = 50;
 export const callsShownMax = 50;
 const topics = ["call", "wake", "push"];
@@ -76,6 +79,10 @@ function again(work: () => Promise<void>, ms: () => number, may = () => door.val
   })();
 }
 
+function paced(ms: number): number {
+  return (summary.peek()?.calls.running ?? 0) >= callsManyFrom ? Math.max(ms, callsManyMs) : ms;
+}
+
 let isBurst = false;
 
 function onCallNews(): void {
@@ -85,7 +92,7 @@ function onCallNews(): void {
     isBurst = false;
     callsVersion.value++;
     void askCalls();
-  }, burstMs);
+  }, paced(burstMs));
 }
 
 function onEvent({ topic, data }: ServerEvent): void {
@@ -113,7 +120,7 @@ export function startWatching(): void {
       if (!isLive.value) callsVersion.value++;
       await askCalls();
     },
-    () => (isLive.value ? callsCareMs : callsPollMs),
+    () => paced(isLive.value ? callsCareMs : callsPollMs),
   );
   let followed: string | undefined;
   let stop: (() => void) | undefined;
