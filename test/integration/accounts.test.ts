@@ -185,4 +185,34 @@ describe("the operator", () => {
     expect(arrows.some((arrow) => arrow.startsWith("server→wakeline ACK"))).toBe(true);
     expect(ladder.every(({ at }) => Number.isFinite(Date.parse(at)))).toBe(true);
   });
+
+  test("a trace shows an account's messages with directions, bodies masked", async () => {
+    const { phone, account } = await lab.sleeper();
+    const found = (await lab.operator(`/operator/v1/accounts?q=${account.username}`)) as { id: string }[];
+    const id = found[0]?.id ?? "";
+    expect(await lab.operator("/operator/v1/trace", { account: id, minutes: 1 })).toHaveProperty("until");
+    await phone.opens();
+    await phone.isHere(account);
+    const message = lab.provider.sends("MESSAGE", account.username, { body: "for nobody's eyes" });
+    phone.answersTo(await phone.gets("MESSAGE"), 200);
+    await lab.provider.gets("200 MESSAGE", message.get("Call-ID"));
+    const entries = await until(
+      () => "the trace stays empty",
+      async () => {
+        const ladder = (await lab.operator(`/operator/v1/trace/${id}`)) as {
+          from: string;
+          to: string;
+          label: string;
+        }[];
+        return ladder.length >= 4 ? ladder : undefined;
+      },
+    );
+    expect(entries.map(({ from, to, label }) => `${from}→${to} ${label}`)).toEqual([
+      "server→wakeline MESSAGE",
+      "wakeline→device MESSAGE",
+      "device→wakeline 200 Whatever",
+      "wakeline→server 200 Whatever",
+    ]);
+    expect(JSON.stringify(entries)).not.toContain("nobody's eyes");
+  });
 });

@@ -155,8 +155,12 @@ ${(options.app?.(folder) ?? []).join("\n")}
     return { status: response.status, body: text === "" ? {} : JSON.parse(text) };
   }
 
-  async operator(path: string): Promise<unknown> {
-    return (await fetch(`http://127.0.0.1:${this.#server.operatorPort}${path}`)).json();
+  async operator(path: string, body?: unknown): Promise<unknown> {
+    const init =
+      body === undefined
+        ? {}
+        : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+    return (await fetch(`http://127.0.0.1:${this.#server.operatorPort}${path}`, init)).json();
   }
 
   /** Samples of /metrics, name with labels → value. */

@@ -140,7 +140,7 @@ describe("FCM", () => {
       const { android, data } = message as { android: { priority: string }; data: { wakeline: string } };
       return [(JSON.parse(data.wakeline) as Push).kind, android.priority.toUpperCase()];
     });
-    expect(seen.toSorted()).toEqual([
+    expect(seen.toSorted((a, b) => String(a).localeCompare(String(b)))).toEqual([
       ["call", "HIGH"],
       ["cancel", "HIGH"],
       ["missed", "NORMAL"],
