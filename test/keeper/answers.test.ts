@@ -303,6 +303,16 @@ describe("3xx, RFC 3261 §8.1.3.4", () => {
     expect(shard.registrar.bindingsOf("u1")).toHaveLength(1);
   });
 
+  test("to a server that refuses connections comes back, too", () => {
+    const shard = new BenchShard({ registrar: { open: true } });
+    let redirects = 0;
+    shard.registrar.behaviour = () =>
+      redirects++ < 1 ? { status: 302, headers: ["Contact: <sip:192.0.2.77:5080;transport=tcp>"] } : "own";
+    const account = shard.add(1);
+    shard.run(120_000);
+    expect(shard.state(account)).toBe("registered");
+  });
+
   test("without a Contact is tried again later", () => {
     const { shard, account } = redirecting([]);
     expect(shard.state(account)).toBe("retrying");

@@ -200,7 +200,27 @@ describe("several servers, RFC 3263 §4.3", () => {
     const before = shard.registrar.requests;
     shard.run(1_200_000, 50);
     expect(shard.registrar.requests).toBe(before);
-    expect(shard.count("registrationsRetrying")).toBe(1);
+    expect(shard.count("registrationsRefused")).toBe(1);
+  });
+
+  test("a name that leads only where policy forbids is refused with its reason, over a restart too, until it leads elsewhere", () => {
+    const shard = new BenchShard();
+    shard.locator.refuse("virtual.test", "egress");
+    const account = shard.add(1);
+    shard.run(10_000);
+    const refused = { state: "refused", lastReason: "virtual.test: egress" };
+    expect(shard.keeper.status(account)).toMatchObject(refused);
+    const asked = shard.presence(account, true);
+    shard.run(1000);
+    expect(shard.answerOf(asked)).toMatchObject({ isPending: false, status: { state: "refused" } });
+    shard.run(120_000);
+    expect(shard.host.sent).toBe(0);
+    shard.restart();
+    shard.run(10_000);
+    expect(shard.keeper.status(account)).toMatchObject(refused);
+    shard.locator.set("virtual.test", [{ transport: "udp", address: "192.0.2.10", port: 5060 }]);
+    shard.run(1_200_000, 50);
+    expect(shard.state(account)).toBe("registered");
   });
 });
 
