@@ -63,6 +63,7 @@ export class FromNetwork {
       else core.count("unmatchedDropped");
       return;
     }
+    if (inbound.isOfRefusal(view)) return;
     // Design rule 4. The Request-URI says for which account, should several be in the same call.
     const accountId = row === undefined ? undefined : core.options.book.accountId(row);
     let isNews = false;

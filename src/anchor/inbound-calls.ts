@@ -3,7 +3,6 @@ import type { Source } from "../net/network.ts";
 import { Header } from "../sip/message/header.ts";
 import { readNumberAt } from "../sip/message/read-number.ts";
 import { tagOf } from "../sip/message/read-address.ts";
-import { topBranch } from "../sip/message/read-via.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { writeResponse } from "../sip/message/write-response.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
@@ -17,6 +16,7 @@ import { cseqOf } from "./dialog.ts";
 import type { DialogLife } from "./dialog-life.ts";
 import { InboundCall } from "./inbound-call.ts";
 import { goneCallsMax } from "./limits.ts";
+import { RefusedInvites } from "./refused-invites.ts";
 import { hopsLeft } from "./rewriting.ts";
 import { chooseTargets } from "./targets.ts";
 
@@ -28,6 +28,7 @@ const noDevice = "" as DeviceId;
 /** The calls from servers that are not answered yet, and those that ended a moment ago. */
 export class InboundCalls {
   readonly #core: Core;
+  readonly #refused: RefusedInvites;
   readonly #life: DialogLife;
   readonly #calls = new Map<CallUuid, InboundCall>();
   readonly #byCallId = new Map<string, Set<InboundCall>>();
@@ -35,10 +36,10 @@ export class InboundCalls {
   /** Those with a final answer, oldest first. */
   readonly #gone = new Set<InboundCall>();
   #isDraining = false;
-  #tagSalt: string | undefined;
 
   constructor(core: Core, life: DialogLife) {
     this.#core = core;
+    this.#refused = new RefusedInvites(newTag(core.options.random));
     this.#life = life;
   }
 
@@ -58,13 +59,14 @@ export class InboundCalls {
     const server = book.serverOf(row);
     const flow = this.#core.flows.toSource(source, server);
     const contact = `<${book.contactUri(row, flow.peer)}>`;
-    const refused = this.#refusal(view, accountId);
+    const toTag = this.#refused.tagOf(view);
+    const refused = this.#refused.find(toTag, this.#core.nowMs()) ?? this.#refusal(view, accountId);
     if (refused !== undefined) {
+      this.#refused.keep(toTag, refused, this.#core.nowMs());
       const nobody = { record: undefined, accountId, deviceId: noDevice };
       this.#core.received(nobody, "server", view);
       // Without state (RFC 3261 §8.2.7): a flood leaves nothing to keep, and nothing that we would repeat ten times to whom it names.
       this.#core.transactions.forget(tx);
-      const toTag = this.#tagOf(view);
       const { status, reason } = refused;
       const bytes = writeResponse(this.#core.writer, view, status, reason, { toTag, received: source });
       this.#core.sent(nobody, "server", bytes);
@@ -101,10 +103,9 @@ export class InboundCalls {
     );
   }
 
-  /** The same for the same request, however often it comes. */
-  #tagOf(view: SipView): string {
-    this.#tagSalt ??= newTag(this.#core.options.random);
-    return Bun.hash.xxHash64(`${this.#tagSalt} ${topBranch(view)} ${view.value(Header.callId) ?? ""}`).toString(36);
+  /** Whether an ACK is of a refusal that left no transaction to end it. */
+  isOfRefusal(ack: SipView): boolean {
+    return tagOf(ack, Header.to) === this.#refused.tagOf(ack);
   }
 
   #refusal(view: SipView, accountId: AccountId): Refusal | undefined {

@@ -47,6 +47,9 @@ export const callerCharsMax = 255;
 /** Characters of a text message shown in a push; APNs and FCM end at 4 KB. */
 export const previewCharsMax = 500;
 
+/** INVITEs refused for want of room whose repetitions are known: 32 s of 1,000 a second, about 150 bytes each. */
+export const refusedKeptMax = 32_768;
+
 /** Calls remembered past their end: 70 s of 100 calls/s, about 3 KB each. */
 export const goneCallsMax = 7_000;
 

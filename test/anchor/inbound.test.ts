@@ -577,6 +577,30 @@ describe("bounds", () => {
     expect(bench.anchor.sizes().transactions).toBe(held);
   });
 
+  test("refused once, an INVITE is refused when it comes again, though there is room by then", () => {
+    const { bench, server, alice } = scene();
+    const first = server.invites(alice);
+    for (let n = 1; n < 16; n++) server.invites(alice);
+    const refused = server.invites(alice);
+    for (let n = 0; n < 16; n++) server.gets(100);
+    const busy = server.gets(486);
+    server.cancels(first);
+    server.gets(200);
+    server.gets(487);
+    const { running } = bench.anchor;
+    server.sends(refused.text);
+    expect(server.gets(486).text).toBe(busy.text);
+    // Its ACK is no news of another branch either (design rule 4).
+    server.acksFailure(refused, busy);
+    expect(bench.anchor.running).toBe(running);
+    server.nothing();
+    // Nobody repeats an INVITE after 32 s.
+    bench.pass(33_000);
+    server.inbox.length = 0;
+    server.sends(refused.text);
+    server.gets(100);
+  });
+
   test("RFC 3261 §8.2.2.2: the same call to two Contacts of one account rings once", () => {
     const { bench, server, alice } = scene();
     const first = server.invites(alice);

@@ -2,7 +2,7 @@ import { tellOf } from "./report.ts";
 import { play } from "./scenario.ts";
 
 /**
- * `bun test/sim/run.ts --seconds N [--seed S] [--calls N] [--all]`: plays seed after seed until the time is over or a rule is
+ * `bun test/sim/run.ts --seconds N [--seed S] [--calls N] [--rate N] [--all]`: plays seed after seed until the time is over or a rule is
  * broken; `--all` goes on behind that.
  */
 const args = process.argv.slice(2);
@@ -12,13 +12,15 @@ const valueOf = (name: string, or: number): number => {
 };
 const first = valueOf("--seed", 1);
 const calls = valueOf("--calls", 150);
+/** Calls a second. */
+const ratePerSec = valueOf("--rate", 20);
 const untilMs = performance.now() + valueOf("--seconds", 20) * 1_000;
 let broken = 0;
 let played = 0;
 let seed = first;
 do {
   const began = performance.now();
-  const outcome = play(seed, { calls });
+  const outcome = play(seed, { calls, ratePerSec });
   played += outcome.calls;
   const ms = Math.round(performance.now() - began);
   const { answered, outgoing, world } = outcome;
