@@ -282,7 +282,10 @@ export class Conduct implements AttemptUser {
       this.failed(row, 0);
       return;
     }
-    if (ledger.columns.is(row, Flag.wanted)) ledger.happen(row, Happening.failed, this.#doing.nowMs);
+    if (!ledger.columns.is(row, Flag.wanted)) return;
+    // What policy forbids is a refusal, and the device hears why; the row waits on for a name that leads elsewhere.
+    const happening = ledger.registrar(row).isForbidden ? Happening.denied : Happening.failed;
+    ledger.happen(row, happening, this.#doing.nowMs);
   }
 
   onServerKnown(row: RegistrationIndex): void {

@@ -66,6 +66,7 @@ export class Registrar {
   #locateAtMs = 0;
   #locating = false;
   #failures = 0;
+  #isForbidden = false;
   #flowTimerSec = 0;
   /** Servers of before the restart, should no resolver answer. */
   #former: PeerId[] = [];
@@ -136,6 +137,11 @@ export class Registrar {
     });
   }
 
+  /** Its name was looked up, and policy forbids every address that it leads to. */
+  get isForbidden(): boolean {
+    return this.#isForbidden;
+  }
+
   get locateAtMs(): number {
     return this.#locateAtMs;
   }
@@ -199,6 +205,7 @@ export class Registrar {
       return;
     }
     this.#failures = 0;
+    this.#isForbidden = false;
     this.#locateAtMs = nowMs + Math.min(Math.max(ttlSec * 1000, ttlMinMs), ttlMaxMs);
     const replaced = this.reach.setPeers(usable.map((endpoint) => this.#network.peer(endpoint)));
     if (replaced) this.budget.restart(nowMs);
@@ -207,6 +214,7 @@ export class Registrar {
 
   #notFound(reason: "egress" | "notFound" | "unavailable", text: string): void {
     const nowMs = this.#clock.nowMs();
+    if (reason !== "unavailable") this.#isForbidden = reason === "egress";
     this.#locateAtMs = nowMs + Math.min(retryMinMs * 2 ** Math.min(this.#failures++, 10), retryMaxMs);
     this.lastReason = text;
     if (reason === "egress") {

@@ -115,6 +115,30 @@ describe("open relay (ES2020-01, AST-2016-009)", () => {
     bench.run(60_000);
     expect(bench.destinations).toEqual([registrarAddress]);
   });
+
+  test("a Service-Route and the phone's own Route to elsewhere do not choose where its requests go (SSRF)", () => {
+    const bench = new AttackBench();
+    bench.registrar.behaviour = (heard) => ({
+      status: 200,
+      headers: [
+        ...heard.contacts.map(({ uri }) => `Contact: <${uri}>;expires=600`),
+        `Service-Route: <sip:${victimAddress};lr>`,
+      ],
+    });
+    bench.run(3000);
+    const tunnel = bench.openTunnel();
+    for (const method of ["MESSAGE", "INVITE", "OPTIONS", "SUBSCRIBE", "REGISTER"]) {
+      const lines = [
+        `Via: SIP/2.0/WSS phone.invalid;branch=z9hG4bK${method}`,
+        "From: <sip:u1@virtual.test>;tag=p",
+        `Route: <sip:${victimAddress};lr>`,
+      ];
+      bench.frame(tunnel, bench.request(method, `sip:x@${victimAddress}`, lines));
+    }
+    bench.run(40_000);
+    expect(bench.sentTo(registrarAddress).map(({ method }) => method)).toContain("MESSAGE");
+    expect(bench.destinations).toEqual([registrarAddress]);
+  });
 });
 
 /** A call that u1's phone has answered. */
