@@ -181,6 +181,17 @@ export class Anchor {
     this.#parts.core.recorder.trace(accountId, untilMs);
   }
 
+  /** Whether any account is traced. */
+  get isTracing(): boolean {
+    return this.#parts.core.recorder.isTracing;
+  }
+
+  /** A REGISTER of the keeper's, or its answer, for the account's trace. */
+  registering(accountId: AccountId, isOurs: boolean, view: SipView): void {
+    const { recorder } = this.#parts.core;
+    recorder.message(undefined, accountId, isOurs ? "wakeline" : "server", isOurs ? "server" : "wakeline", view);
+  }
+
   /** New calls are answered 503 from now on. */
   drain(): void {
     this.#parts.inbound.drain();

@@ -45,6 +45,10 @@ export class Recorder {
     this.#wallMs = wallMs;
   }
 
+  get isTracing(): boolean {
+    return this.#traces.size > 0;
+  }
+
   /** Until `untilMs` (Unix ms) every rung of the account goes upward. Over `tracesMax` accounts the oldest trace ends. */
   trace(accountId: AccountId, untilMs: number): void {
     this.#traces.delete(accountId);

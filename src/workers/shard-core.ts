@@ -14,6 +14,7 @@ import { MessageKind, SipView } from "../sip/message/view.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Random } from "../time/random.ts";
 import type { Command, Event } from "./protocol.ts";
+import { RegisterTrace, type TraceSink } from "./register-trace.ts";
 
 const frameBytesMax = 65_536;
 const capitalS = 0x53;
@@ -42,6 +43,7 @@ export class ShardCore implements NetworkReceiver {
   readonly #parts: ShardParts;
   readonly #keeper: Keeper;
   readonly #anchor: Anchor;
+  readonly #registers: RegisterTrace;
   readonly #view = new SipView();
   readonly #frame = new Uint8Array(frameBytesMax);
   #drained = false;
@@ -51,10 +53,11 @@ export class ShardCore implements NetworkReceiver {
   constructor(parts: ShardParts) {
     this.#parts = parts;
     const { clock, random, network, locator, directory, columns, lane, uplink, settings } = parts;
+    this.#registers = new RegisterTrace(network, this.#traceSink());
     this.#keeper = new Keeper({
       clock,
       random,
-      network,
+      network: this.#registers,
       locator,
       directory,
       columns,
@@ -103,6 +106,7 @@ export class ShardCore implements NetworkReceiver {
   onMessage(bytes: Uint8Array, from: number, to: number, source: Source): void {
     try {
       const isResponse = bytes[from] === capitalS && bytes[from + 3] === slash;
+      if (isResponse) this.#registers.onResponse(bytes, from, to);
       if (isResponse && this.#keeper.onResponse(bytes, from, to, this.#view, source)) return;
       const result = scan(bytes, from, to, this.#view);
       if (this.#view.kind === MessageKind.response) {
@@ -204,6 +208,21 @@ export class ShardCore implements NetworkReceiver {
       default:
         return command satisfies never;
     }
+  }
+
+  /** Reads keeper and anchor when asked, which is after both are there. */
+  #traceSink(): TraceSink {
+    const isTracing = (): boolean => this.#anchor.isTracing;
+    return {
+      get isTracing() {
+        return isTracing();
+      },
+      accountOf: (lineToken) => {
+        const row = this.#keeper.rowByLine(lineToken);
+        return row === undefined ? undefined : this.#keeper.accountId(row);
+      },
+      registering: (accountId, isOurs, view) => this.#anchor.registering(accountId, isOurs, view),
+    };
   }
 
   #tellRefused(accountId: AccountId, status: number, reason: string): void {
