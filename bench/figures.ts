@@ -14,21 +14,31 @@ const units: Readonly<Record<string, number>> = {
   MB: 1e6,
 };
 const ansi = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, "g");
-/** mitata: `name   123.45 ns/iter …`. */
+/** mitata: `name   123.45 ns/iter …`, and under it `(min … max)`. */
 const mitataLine = /^(\S.*?)\s+([\d.,]+) (ps|ns|us|µs|ms|s)\/iter/;
+const leastLine = /^\s+\(([\d.,]+) (ps|ns|us|µs|ms|s) …/;
 /** Our own: `name: 123 ns`; further text may follow. */
-const plainLine = /^(\S[^:]*): ([\d.,]+) (ns|us|ms|B|KB|kB|MB)\b/;
+const plainLine = /^(\S.*?):? ([\d.,]+) (ns|us|ms|B|KB|kB|MB)\b/;
+/** Counts inside names differ from run to run. */
+const countInName = /\d{5,}/g;
 
-/** Reads both kinds of lines; of lines with one name the smallest counts, as the one that was disturbed least. */
+/**
+ * Reads both kinds of lines. Of mitata's the shortest sample counts, and of lines with one name the smallest: what other load
+ * disturbed least.
+ */
 export function readFigures(text: string): Figures {
   const figures: Record<string, number> = {};
+  let open: string | undefined;
   for (const raw of text.split("\n")) {
     const line = raw.replace(ansi, "");
+    const least = open === undefined ? null : leastLine.exec(line);
     const match = mitataLine.exec(line) ?? plainLine.exec(line);
-    if (match?.[1] === undefined || match[2] === undefined || match[3] === undefined) continue;
-    const value = Number(match[2].replaceAll(",", "")) * (units[match[3]] ?? 1);
-    const name = match[1].trim();
-    if (Number.isFinite(value)) figures[name] = Math.min(value, figures[name] ?? Infinity);
+    const name: string | undefined = least === null ? match?.[1]?.trim().replaceAll(countInName, "N") : open;
+    const [value, unit] = least === null ? [match?.[2], match?.[3]] : [least[1], least[2]];
+    open = least === null && mitataLine.test(line) ? name : undefined;
+    if (name === undefined || value === undefined || unit === undefined) continue;
+    const measured = Number(value.replaceAll(",", "")) * (units[unit] ?? 1);
+    if (Number.isFinite(measured)) figures[name] = Math.min(measured, figures[name] ?? Infinity);
   }
   return figures;
 }
