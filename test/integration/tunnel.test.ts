@@ -284,6 +284,36 @@ describe("a call from the phone", () => {
     await phone.gets("200 BYE", callId);
   });
 
+  test("the network changes while it rings: the answer finds the phone on its next tunnel, and a refusal does too", async () => {
+    const { phone, account } = await lab.sleeper();
+    const { provider } = lab;
+    await phone.opens();
+    for (const status of [200, 486]) {
+      const invite = phone.sends(account, "INVITE", `sip:bob@${account.domain}`);
+      const callId = invite.get("Call-ID");
+      const out = await provider.gets("INVITE", callId);
+      provider.answersTo(out, 180);
+      await phone.gets("180 INVITE", callId);
+      phone.loses();
+      provider.answersTo(out, status);
+      // A 486 is acknowledged hop by hop: Wakeline has it before the phone is back.
+      if (status === 486) await provider.gets("ACK", callId);
+      await phone.opens();
+      await phone.isHere(account);
+      // A UA repeats its 2xx until the ACK comes; nobody repeats a refusal.
+      if (status === 200) provider.answersTo(out, status);
+      const final = await phone.gets(`${status} INVITE`, callId);
+      if (status === 486) phone.acksFailure(invite, final);
+      else {
+        phone.inDialog("ACK", callerSide(invite, final), invite.cseq);
+        await provider.gets("ACK", callId);
+        phone.inDialog("BYE", callerSide(invite, final), invite.cseq + 1);
+        provider.answersTo(await provider.gets("BYE", callId), 200);
+        await phone.gets("200 BYE", callId);
+      }
+    }
+  });
+
   test("another's From is 403, a dialog that is not there 481, CANCEL ends the ringing", async () => {
     const { phone, account } = await lab.sleeper();
     await phone.opens();
