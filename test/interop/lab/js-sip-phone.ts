@@ -59,7 +59,11 @@ const silentStream = {
   getVideoTracks: () => [],
 } as unknown as MediaStream;
 
-function installWebRtc(): void {
+let phonesAlive = 0;
+
+/** JsSIP looks for WebRTC in `window`. It stands there only while a phone lives: others in this process would take themselves for browsers. */
+function openWindow(): void {
+  phonesAlive++;
   Object.assign(globalThis, {
     window: globalThis,
     RTCPeerConnection: SilentPeerConnection,
@@ -67,10 +71,14 @@ function installWebRtc(): void {
   });
 }
 
+function closeWindow(): void {
+  if (--phonesAlive === 0) Reflect.deleteProperty(globalThis, "window");
+}
+
 /** A phone on stock JsSIP 3.13. */
 export function jsSipPhone(options: PhoneOptions): Phone {
   tapWebSockets();
-  installWebRtc();
+  openWindow();
   const calls: PhoneCall[] = [];
   const agent = new UA({
     sockets: [new WebSocketInterface(options.url)],
@@ -100,6 +108,7 @@ export function jsSipPhone(options: PhoneOptions): Phone {
     call: (target) => watch(agent.call(target, { mediaStream: silentStream })),
     stop() {
       agent.stop();
+      closeWindow();
       return Promise.resolve();
     },
   };
