@@ -2,15 +2,6 @@ import type { PushTarget } from "../store/types.ts";
 
 const tokenPattern = /^[\x21-\x7e]{1,4096}$/;
 
-/** RFC 8599 §9: escapes as in any URI parameter. Undefined when they are none. */
-function unescape(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * The device's push target with the tokens of a REGISTER's `pn-` parameters (RFC 8599 §4.1). For APNs, `pn-prid` may hold two
  * tokens as Linphone writes them, `TOK:voip&TOK:remote`. Undefined when they name another provider than the device's, or no
@@ -21,8 +12,9 @@ export function pushOfParameters(
   parameters: { readonly provider: string; readonly prid: string },
 ): PushTarget | undefined {
   if (parameters.provider.toLowerCase() !== before.provider || before.provider === "webpush") return undefined;
-  const prid = unescape(parameters.prid);
-  if (prid === undefined || !tokenPattern.test(prid)) return undefined;
+  // Its escapes are resolved by who read the URI: a token may hold a percent sign of its own.
+  const { prid } = parameters;
+  if (!tokenPattern.test(prid)) return undefined;
   if (before.provider !== "apns") return { ...before, token: prid };
   let { token, alertToken } = before;
   for (const part of prid.split("&")) {

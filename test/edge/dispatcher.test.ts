@@ -325,9 +325,9 @@ describe("push tokens in a REGISTER, RFC 8599", () => {
     const it = await sleeping({ provider: "fcm", token: "old" });
     await using bench = it.bench;
     await bench.store.patchDevice(it.target.deviceId, { tokenState: "dead" });
-    bench.edge.dispatcher.onEvent(parameters(it, "fcm", "new%3Atoken"));
+    bench.edge.dispatcher.onEvent(parameters(it, "fcm", "new:to%25ken"));
     await settle();
-    expect([pushOf(it)?.token, bench.store.device(it.target.deviceId)?.tokenState]).toEqual(["new:token", "alive"]);
+    expect([pushOf(it)?.token, bench.store.device(it.target.deviceId)?.tokenState]).toEqual(["new:to%25ken", "alive"]);
   });
 
   test("a call in the same moment goes to the new token", async () => {
@@ -360,8 +360,8 @@ describe("push tokens in a REGISTER, RFC 8599", () => {
     for (const [provider, prid] of [
       ["fcm", "old"],
       ["apns", "aa"],
-      ["fcm", "%zz"],
-      ["fcm", "a%0d%0ab"],
+      ["fcm", "a\u00e9"],
+      ["fcm", "a\r\nb"],
       ["fcm", ""],
     ] as const) {
       bench.edge.dispatcher.onEvent(parameters(it, provider, prid));
