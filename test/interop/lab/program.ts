@@ -16,6 +16,12 @@ export interface Program {
   end(signal?: NodeJS.Signals): Promise<number>;
 }
 
+/** What still runs when a run ends, a failed one say, ends with it. */
+const running = new Set<Bun.Subprocess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /** Throws when the program is not installed: a missing server is a failure, never a skip. */
 export function requireProgram(path: string, debianPackage: string): string {
   if (!existsSync(path)) throw new Error(`${path} is missing: apt-get install ${debianPackage}`);
@@ -33,6 +39,8 @@ export function startProgram(
     stdout: "pipe",
     stderr: "pipe",
   });
+  running.add(child);
+  void child.exited.then(() => running.delete(child));
   const lines: string[] = [];
   void collect(child.stdout, lines);
   void collect(child.stderr, lines);
