@@ -149,7 +149,10 @@ export class Budget {
     // What was sent before the last cut tells nothing new.
     if (startedMs < this.#shrunkAtMs) return;
     this.#shrunkAtMs = nowMs;
-    this.#queuedLimit = Math.max(Math.min(this.#queuedLimit, this.#queued()) * queuedAfterLoss, queuedMin);
+    // Lost with nobody in line (a lossy way, a late turn of our own loop): that says little about how long the line may be.
+    const queued = this.#queued();
+    const line = queued > queuedMin ? Math.min(this.#queuedLimit, queued) : this.#queuedLimit;
+    this.#queuedLimit = Math.max(line * queuedAfterLoss, queuedMin);
     this.#queuedLimitAtMs = nowMs;
     this.#window = Math.max(this.#window * shrinkOnLoss, windowMin);
     this.#threshold = this.#window;
