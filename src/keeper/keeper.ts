@@ -55,6 +55,8 @@ export interface KeeperOptions {
   readonly log?: Log;
 }
 
+/** Rows that there is room for at the start; more come as accounts do. */
+const volatileRowsMin = 1024;
 /** A row that was bound before the restart whose route was not known then is looked at again this often. */
 const verifyEveryMs = 1000;
 
@@ -84,7 +86,7 @@ export class Keeper {
     this.#directory = directory;
     this.#columns = columns;
     this.#events = events;
-    const volatile = new VolatileRows(columns.capacity);
+    const volatile = new VolatileRows(Math.min(Math.max(columns.used, volatileRowsMin), columns.capacity));
     const pool = new RandomPool(random);
     const owner = {
       onLocated: (registrar: Registrar): void => this.#attempts.onLocated(registrar),

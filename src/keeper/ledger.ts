@@ -183,6 +183,7 @@ export class Ledger {
     if (key === undefined) return undefined;
     const row = this.columns.allocate(record.accountId, nowMs, rowRestMs);
     if (row === undefined) return undefined;
+    this.volatile.ensure(row);
     this.volatile.clear(row);
     this.renew(row, nowMs);
     this.attach(row, record, key);
@@ -197,6 +198,7 @@ export class Ledger {
       this.columns.free(row, nowMs);
       return false;
     }
+    this.volatile.ensure(row);
     this.attach(row, record, key);
     this.lane.add(gauges[this.columns.state(row)]!, 1);
     return true;
@@ -268,6 +270,7 @@ export class Ledger {
     const profile = this.profile(row);
     const farewell = columns.copy(row, nowMs, rowRestMs);
     if (farewell === undefined) return undefined;
+    volatile.ensure(farewell);
     volatile.copy(row, farewell);
     volatile.setTxState(farewell, TxState.none);
     volatile.setQueued(farewell, 0);

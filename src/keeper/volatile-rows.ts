@@ -111,14 +111,30 @@ export const KeptFlag = {
 } as const;
 
 export class VolatileRows {
-  readonly #words: Uint32Array<ArrayBuffer>;
-  /** For hot readers and writers: hash and nonce lie here at `ha1At` and `nonceAt`. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  #words: Uint32Array<ArrayBuffer>;
+  /** For hot readers and writers: hash and nonce lie here at `ha1At` and `nonceAt`. Replaced by `ensure`. */
+  bytes: Uint8Array<ArrayBuffer>;
 
-  /** Memory of rows never used is reserved, not taken. */
   constructor(capacity: number) {
-    this.#words = new Uint32Array(capacity * rowWords);
+    this.#words = new Uint32Array(Math.max(capacity, 1) * rowWords);
     this.bytes = new Uint8Array(this.#words.buffer);
+  }
+
+  /**
+   * Makes room for `row`, doubling. Not all at once at the start: what is reserved counts as used in the collector's plans, and
+   * a shard of ten accounts would let garbage of hundreds of megabytes lie.
+   */
+  ensure(row: RegistrationIndex): void {
+    const need = (row + 1) * rowWords;
+    if (need <= this.#words.length) return;
+    let length = this.#words.length;
+    while (length < need) length *= 2;
+    const words = new Uint32Array(length);
+    words.set(this.#words);
+    // The old ones held secrets.
+    this.#words.fill(0);
+    this.#words = words;
+    this.bytes = new Uint8Array(words.buffer);
   }
 
   clear(row: RegistrationIndex): void {
