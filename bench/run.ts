@@ -75,6 +75,17 @@ async function baseline(): Promise<Baseline | undefined> {
   return (await file.exists()) ? ((await file.json()) as Baseline) : undefined;
 }
 
+/** After each bench, so that one that hangs costs only itself. */
+async function save(): Promise<void> {
+  const written: Baseline = {
+    machine: `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}`,
+    bun: Bun.version,
+    at: new Date().toISOString(),
+    figures: { ...stored?.figures, ...measured },
+  };
+  await Bun.write(baselineFile, `${JSON.stringify(written, undefined, 2)}\n`);
+}
+
 let failed = false;
 let slower = 0;
 const measured: Record<string, Figures> = {};
@@ -97,6 +108,7 @@ try {
     }
     const figures = smallest(now);
     measured[file] = figures;
+    if (values.save) await save();
     if (!isComparing) continue;
     const reference = other === undefined ? (stored?.figures[file] ?? {}) : smallest(before);
     for (const { name, before: old, now: value, ratio, verdict } of compare(reference, figures, threshold)) {
@@ -107,16 +119,6 @@ try {
   }
 } finally {
   if (other !== undefined) rmSync(other, { recursive: true, force: true });
-}
-if (values.save) {
-  const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}`;
-  const written: Baseline = {
-    machine,
-    bun: Bun.version,
-    at: new Date().toISOString(),
-    figures: { ...stored?.figures, ...measured },
-  };
-  await Bun.write(baselineFile, `${JSON.stringify(written, undefined, 2)}\n`);
 }
 if (slower > 0) process.stdout.write(`\n${slower} figures are over 10 % slower\n`);
 process.exit(failed || slower > 0 ? 1 : 0);

@@ -55,7 +55,7 @@ async function measure(name: string, item: Event | Command, perBatch: number): P
 for (const perBatch of [1, 16, 256]) {
   await measure("registrationChanged", changed, perBatch);
   await measure("wake", wake, perBatch);
-  await measure(`frame of ${invite.length} B`, frame, perBatch);
+  await measure("frame of an INVITE", frame, perBatch);
   await measure("accountChanged", command, perBatch);
 }
 worker.terminate();

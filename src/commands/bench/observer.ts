@@ -206,7 +206,7 @@ export class Observer {
       restart: this.#restart,
       wakeMs: called?.wakeMs,
       tunnelMs: called?.tunnelMs,
-      cpuUsPerCall: this.#cpuUsPerCall(called, perRefresh(hold.cpuUs - this.#idleUsPerSec * hold.sec)),
+      cpuUsPerCall: this.#cpuUsPerCall(called),
       calls: called?.calls,
     };
   }
@@ -221,12 +221,12 @@ export class Observer {
     };
   }
 
-  /** What a call took: what refreshes and the idle process take is taken off. */
-  #cpuUsPerCall(called: CallFigures | undefined, usPerRefreshNet: number): number | undefined {
+  /** What a call took: what the same time took before the calls came is taken off. */
+  #cpuUsPerCall(called: CallFigures | undefined): number | undefined {
     if (this.#calls === undefined || called === undefined || called.calls.sent === 0) return undefined;
     const { from, to } = this.#calls;
-    const sec = (to.atMs - from.atMs) / 1_000;
-    const others = this.#idleUsPerSec * sec + usPerRefreshNet * (to.refreshes - from.refreshes);
+    const hold = this.#hold();
+    const others = (hold.cpuUs / hold.sec) * ((to.atMs - from.atMs) / 1_000);
     return Math.round((to.cpuUs - from.cpuUs - others) / called.calls.sent);
   }
 
