@@ -108,7 +108,7 @@ export class AccountLife {
   /** Something about the account is new: what was learned under the old holds no longer. */
   #clearHistory(row: RegistrationIndex, record: AccountRecord): void {
     const columns = this.#columns;
-    columns.set(row, Flag.denied | Flag.plain | Flag.keepsSeveral | Flag.keepsLine, false);
+    columns.set(row, Flag.denied | Flag.plain | Flag.keepsLine, false);
     columns.setFailures(row, 0);
     columns.setLearnedMode(row, record.learnedMode === undefined ? ModeId.auto : modeNumber(record.learnedMode));
     // The same password in the same realm keeps its pin; anything else starts without one.
@@ -153,10 +153,10 @@ export class AccountLife {
   #becomeAnother(row: RegistrationIndex, now: number): void {
     const columns = this.#columns;
     this.#ledger.credentials.forget(row);
-    columns.set(row, Flag.bound | Flag.moved, false);
+    columns.set(row, Flag.bound, false);
     columns.setExpiresMs(row, 0);
     columns.setMayEndSec(row, 0);
-    columns.setContactPorts(row, 0, 0);
+    columns.setContactPort(row, 0);
     this.#ledger.removals.delete(row);
     this.#ledger.serviceRoutes.delete(row);
     this.#ledger.volatile.setPeer(row, 0 as PeerId);

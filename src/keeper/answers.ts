@@ -167,7 +167,6 @@ export class Answers {
     columns.setMayEndSec(row, Math.ceil(wallMs / 1000) + grantedSec);
     columns.set(row, Flag.bound, true);
     columns.set(row, Flag.denied, false);
-    columns.set(row, Flag.moved, false);
     if (bindings.hasLine) columns.set(row, Flag.keepsLine, true);
     columns.setFailures(row, 0);
     if (removals.size > 0) removals.delete(row);
@@ -214,7 +213,6 @@ export class Answers {
 
   #learnFromOthers(row: RegistrationIndex, others: readonly OtherBinding[]): void {
     if (others.every((other) => other.isStale)) return;
-    this.#ledger.columns.set(row, Flag.keepsSeveral, true);
     if (this.#ledger.isUndecided(row)) this.#conduct.learnMode(row, ModeId.alternate);
   }
 

@@ -18,10 +18,6 @@ export class Arena {
     this.#parts = parts;
   }
 
-  get usedBytes(): number {
-    return this.#used;
-  }
-
   /** Whether more than half of a good deal of memory is waste. */
   get isWasteful(): boolean {
     return this.#wasted > chunkBytesMin && this.#wasted * 2 > this.#used;

@@ -100,11 +100,6 @@ export class Attempts implements RegistrarOwner {
     this.#wheel.cancel(row);
   }
 
-  /** When `tick` may next have something to do: perhaps early, never late. */
-  nextDueMs(): number {
-    return this.#active.size > 0 ? this.#nowMs : Math.min(this.#wheel.nextDueMs(), this.#sweepAtMs);
-  }
-
   /** Sends what is queued. */
   flush(): void {
     this.#wire.flush();

@@ -98,9 +98,6 @@ export class Budget {
   get pausedUntilMs(): number {
     return this.#pausedUntilMs;
   }
-  get smoothedRttMs(): number {
-    return this.#smoothedMs;
-  }
 
   /** HOT. Whether one more transaction may begin now. */
   mayStart(nowMs: number): boolean {

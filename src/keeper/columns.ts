@@ -13,7 +13,7 @@ import { RowIndex } from "./row-index.ts";
  */
 
 /** Written into the header; a file of another layout is begun anew. */
-const layoutVersion = 1;
+const layoutVersion = 2;
 const magicHigh = 0x57414b45; // WAKE
 const magicLow = 0x434f4c53; // COLS
 
@@ -42,8 +42,7 @@ const Field = {
   serverAddress: 16,
   /** port in bits 0-15, transport in 16-23, address family in 24-31; 0: no server yet. */
   server: 20,
-  /** present port in bits 0-15, the one before it in 16-31. */
-  contactPorts: 21,
+  contactPort: 21,
   contactHost: 22,
   /** last status in bits 0-15, learned mode in 16-23, failed attempts in 24-31. */
   history: 23,
@@ -51,9 +50,6 @@ const Field = {
   realm: 25,
   check: 27,
 } as const;
-
-/** Words of a line token: row number, then 96 random bits. */
-export const tokenWords = 4;
 
 export interface ServerAddress {
   readonly transport: Transport;
@@ -292,14 +288,10 @@ export class Columns {
 
   /** Port in our present Contact; 0 before the first REGISTER. */
   contactPort(row: RegistrationIndex): number {
-    return this.#words[row * rowWords + Field.contactPorts]! & 0xffff;
+    return this.#words[row * rowWords + Field.contactPort]!;
   }
-  /** Port in the Contact that was there before `moved`. */
-  formerPort(row: RegistrationIndex): number {
-    return this.#words[row * rowWords + Field.contactPorts]! >>> 16;
-  }
-  setContactPorts(row: RegistrationIndex, present: number, former: number): void {
-    this.#words[row * rowWords + Field.contactPorts] = (present | (former << 16)) >>> 0;
+  setContactPort(row: RegistrationIndex, port: number): void {
+    this.#words[row * rowWords + Field.contactPort] = port;
   }
   /** Hash of the host in our present Contact. */
   contactHost(row: RegistrationIndex): number {

@@ -109,7 +109,6 @@ export class Conduct implements AttemptUser {
     const ledger = this.#ledger;
     const { columns } = ledger;
     columns.set(row, Flag.bound, false);
-    columns.set(row, Flag.moved, false);
     columns.setExpiresMs(row, 0);
     columns.setMayEndSec(row, 0);
     columns.setFailures(row, 0);

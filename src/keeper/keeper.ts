@@ -168,11 +168,6 @@ export class Keeper {
     this.#attempts.flush();
   }
 
-  /** When `tick` may next have something to do: perhaps early, never late. */
-  nextDueMs(): number {
-    return this.#proofs.size > 0 || this.#life.hasUnverified ? this.#attempts.nowMs : this.#attempts.nextDueMs();
-  }
-
   /** Says that the rows are whole: call it when nothing more will be asked of the keeper. */
   flushColumns(clean: boolean): void {
     this.#columns.markClean(clean);

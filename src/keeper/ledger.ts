@@ -1,6 +1,6 @@
 import type { AccountId, RegistrationIndex } from "../base/ids.ts";
 import type { AccountRecord, Directory } from "../base/records.ts";
-import type { Network, PeerId } from "../net/network.ts";
+import type { Network } from "../net/network.ts";
 import { Counter, type Lane } from "../observe/lanes.ts";
 import { escapeUser, unescapeUser } from "../sip/uri.ts";
 import type { Clock } from "../time/clock.ts";
@@ -394,11 +394,6 @@ export class Ledger {
 
   find(accountId: AccountId): RegistrationIndex | undefined {
     return this.columns.find(accountId);
-  }
-
-  /** Where the server of a row may be heard from besides its registrar's present ones; 0: nowhere. */
-  formerPeer(row: RegistrationIndex): PeerId {
-    return this.volatile.peer(row);
   }
 
   #addNames(record: AccountRecord): number {

@@ -15,9 +15,6 @@ const familyDigits = 4;
 const randomAt = rowDigits + familyDigits;
 /** Row, family, three random words: 96 random bits. */
 export const tokenChars = randomAt + 3 * wordDigits;
-/** Hash of account and generation. */
-export const callIdChars = 4 * wordDigits;
-export const tagChars = wordDigits;
 
 /** What every branch of a REGISTER of ours begins with. */
 export const branchPrefix = "z9hG4bKk";

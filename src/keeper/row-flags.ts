@@ -16,10 +16,6 @@ export const Flag = {
   plain: 1 << 13,
   /** `realm` holds the tag of the realm that the first success was under. */
   realmKnown: 1 << 14,
-  /** The registrar keeps its bindings apart: a second one was seen beside ours. */
-  keepsSeveral: 1 << 15,
-  /** A binding of ours with another address may be at the registrar. */
-  moved: 1 << 16,
   /** Two bits: the weakest digest algorithm that may be answered. */
   algorithmFloor: 3 << 17,
   /** Two bits: the account's registration mode, a number of ModeId. */

@@ -5,7 +5,6 @@ import type { Ledger } from "./ledger.ts";
 import { lineToken } from "./names.ts";
 import type { PeerEntry } from "./peer-table.ts";
 import { RegisterWriter } from "./register-writer.ts";
-import { Flag } from "./row-flags.ts";
 
 /** RFC 3261 §18.1.1: a larger request goes by TCP where the server takes it. */
 const datagramBytesMax = 1300;
@@ -71,10 +70,9 @@ export class Transmission {
     const hadBinding = present !== 0 && this.#ledger.mayBeBound(row, nowMs);
     // Of another host only the hash is known: a registrar that lists bindings will show it.
     if (hadBinding && columns.contactHost(row) === host) {
-      columns.set(row, Flag.moved, true);
-      columns.setContactPorts(row, local.port, present);
       removals.set(row, removalOf([this.#contactUri(row, entry, local.host, present)]));
-    } else columns.setContactPorts(row, local.port, 0);
+    }
+    columns.setContactPort(row, local.port);
     columns.setContactHost(row, host);
   }
 

@@ -68,8 +68,6 @@ export const ChainFlag = {
   raised: 1 << 1,
   /** Extensions were dropped after a 420 or the like. */
   simplified: 1 << 2,
-  /** A 3xx was followed. */
-  redirected: 1 << 3,
   /** Stale bindings were removed. */
   cleaned: 1 << 4,
   /** Other bindings were asked for after a refused second one. */
