@@ -57,6 +57,19 @@ self.onmessage = (message: MessageEvent<ShardStart | readonly Command[]>) => {
 function run(command: Command): void {
   if (command.kind === "reload") reload(command.tls);
   else core?.command(command);
+  sendSoon();
+}
+
+let isSending = false;
+
+/** What this turn of the loop has queued leaves in one burst at its end, not at the next tick. */
+function sendSoon(): void {
+  if (isSending) return;
+  isSending = true;
+  setImmediate(() => {
+    isSending = false;
+    network?.flush();
+  });
 }
 
 /** The operator may have renewed half of the pair: then the old certificate goes on. */
@@ -96,7 +109,10 @@ async function start(options: ShardStart): Promise<void> {
     lane,
     clock,
     receiver: {
-      onMessage: (bytes, from, to, source) => receiver?.onMessage(bytes, from, to, source),
+      onMessage: (bytes, from, to, source) => {
+        receiver?.onMessage(bytes, from, to, source);
+        sendSoon();
+      },
       onPeerDown: (peer, reason) => receiver?.onPeerDown(peer, reason),
     },
   });
