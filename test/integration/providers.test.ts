@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -45,6 +45,11 @@ beforeAll(async () => {
 afterAll(async () => {
   await lab.close();
   await Promise.all([apns.close(), fcm.close()]);
+});
+
+// Tests come in any order: each sees what it caused itself.
+beforeEach(() => {
+  apns.requests.length = 0;
 });
 
 function atApns(kind: string): Promise<{ readonly request: ApnsFakeRequest; readonly push: Push }> {
