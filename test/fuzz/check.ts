@@ -4,7 +4,6 @@ import { headersMax, messageBytesMax } from "../../src/sip/message/limits.ts";
 import { readCSeq } from "../../src/sip/message/read-cseq.ts";
 import { topBranch } from "../../src/sip/message/read-via.ts";
 import { rewrite } from "../../src/sip/message/rewrite.ts";
-import { Answer, scanAnswer } from "../../src/sip/message/scan-answer.ts";
 import { scan } from "../../src/sip/message/scan.ts";
 import { isAnswerable, validateRequest, validateResponse } from "../../src/sip/message/validate.ts";
 import { MessageKind, ScanResult, SipView } from "../../src/sip/message/view.ts";
@@ -19,7 +18,6 @@ const stallMsMax = 50;
 const view = new SipView();
 const again = new SipView();
 const writer = new MessageWriter();
-const answer = new Answer();
 
 /** Puts one message through everything that reads or writes SIP. Throws when a promise is broken. */
 export function check(bytes: Uint8Array, random: Seeded): void {
@@ -32,7 +30,6 @@ export function check(bytes: Uint8Array, random: Seeded): void {
     );
   if (ms > stallMsMax) throw new Error(`${ms.toFixed(1)} ms for ${bytes.length} bytes`);
   checkWriters(bytes);
-  checkQuickScan(bytes);
   checkFraming(bytes, random);
 }
 
@@ -83,14 +80,6 @@ function checkWriters(bytes: Uint8Array): void {
   demand(scan(edited, 0, edited.length, again) === ScanResult.ok, "a rewritten message that cannot be read");
   demand(topBranch(again) === "z9hG4bKz", "our Via is not on top");
   demand(Buffer.compare(again.body(), view.body()) === 0, "rewriting changed the body");
-}
-
-function checkQuickScan(bytes: Uint8Array): void {
-  if (!scanAnswer(bytes, 0, bytes.length, answer)) return;
-  demand(scan(bytes, 0, bytes.length, view) === ScanResult.ok, "scanAnswer took what scan refuses");
-  demand(view.status === answer.status && readCSeq(view) === answer.cseq, "scanAnswer and scan differ");
-  const branch = Buffer.from(bytes.subarray(answer.branchFrom, answer.branchTo)).toString("latin1");
-  demand(topBranch(view) === branch || topBranch(view) === "", "scanAnswer has another branch");
 }
 
 /** However a stream is cut, the same messages and the same end come of it. */
