@@ -1,5 +1,5 @@
 import type { AccountId } from "../../src/base/ids.ts";
-import type { AccountRecord, Directory, Secret } from "../../src/base/records.ts";
+import type { AccountRecord, Directory, Proof, Secret } from "../../src/base/records.ts";
 import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type {
@@ -108,6 +108,10 @@ class ManyAccounts implements Directory {
   }
   secret(): Secret {
     return { kind: "password", password: "secret" };
+  }
+  proof(accountId: AccountId): Proof | undefined {
+    const record = this.account(accountId);
+    return record === undefined ? undefined : { username: record.username, secret: this.secret() };
   }
   subscriptions(): readonly [] {
     return [];

@@ -61,10 +61,19 @@ export interface SubscriptionRecord {
   readonly wakeable: boolean;
 }
 
+/** What an account answers challenges with. */
+export interface Proof {
+  /** The digest username. */
+  readonly username: string;
+  readonly secret: Secret;
+}
+
 /** Synchronous reads a shard makes on demand (SQLite in WAL mode; a Map in simulations). */
 export interface Directory {
   account(accountId: AccountId): AccountRecord | undefined;
   secret(accountId: AccountId): Secret | undefined;
+  /** What the account answers challenges with, in one read; undefined when it is gone. */
+  proof(accountId: AccountId): Proof | undefined;
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[];
   /** All accounts of this shard, in no order, with whether each should be registered now. */
   accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }>;

@@ -220,11 +220,8 @@ export class Keeper {
       this.#events.onRemoved(requestId);
       return;
     }
-    const record = this.#directory.account(accountId);
-    const secret = this.#directory.secret(accountId);
-    if (record !== undefined && secret !== undefined) {
-      this.#ledger.secrets.hold(row, { username: record.authUsername ?? record.username, secret });
-    }
+    const proof = this.#directory.proof(accountId);
+    if (proof !== undefined) this.#ledger.secrets.hold(row, proof);
     this.#events.onRemoved(requestId);
     this.#remove(row);
   }

@@ -1,15 +1,8 @@
 import type { RegistrationIndex } from "../base/ids.ts";
-import type { Directory, Secret } from "../base/records.ts";
+import type { Directory, Proof } from "../base/records.ts";
 import { algorithmName, algorithmOf, hashInto, hexChars, type KnownAlgorithmId } from "../sip/auth/algorithm.ts";
 import { ha1Hex } from "../sip/auth/digest.ts";
 import type { Columns } from "./columns.ts";
-
-/** What an account answers challenges with. */
-export interface Proof {
-  /** The digest username. */
-  readonly username: string;
-  readonly secret: Secret;
-}
 
 /** Room for `username:realm:password`, each at its longest in UTF-8. */
 const textBytesMax = 4096;
@@ -45,13 +38,7 @@ export class Secrets {
 
   /** Undefined when the account or its secret is gone. */
   proof(row: RegistrationIndex): Proof | undefined {
-    const held = this.#held.get(row);
-    if (held !== undefined) return held;
-    const accountId = this.#columns.accountId(row);
-    const record = this.#directory.account(accountId);
-    const secret = this.#directory.secret(accountId);
-    if (record === undefined || secret === undefined) return undefined;
-    return { username: record.authUsername ?? record.username, secret };
+    return this.#held.get(row) ?? this.#directory.proof(this.#columns.accountId(row));
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { AccountId } from "../base/ids.ts";
-import type { AccountRecord, Directory, Secret, SubscriptionRecord } from "../base/records.ts";
+import type { AccountRecord, Directory, Proof, Secret, SubscriptionRecord } from "../base/records.ts";
 import { uuidBytes } from "../base/uuid.ts";
 import { openReader } from "./database.ts";
 import {
@@ -24,7 +24,7 @@ const wanted =
 
 /**
  * What a shard worker reads of the store, on its own read-only handle. Bench: 500,000 accounts in 0.5 s
- * (bench/store/directory.bench.ts). `secret` throws when a stored secret is damaged.
+ * (bench/store/directory.bench.ts). `secret` and `proof` throw when a stored secret is damaged.
  */
 export function openDirectory(options: {
   readonly dataDir: string;
@@ -37,8 +37,8 @@ export function openDirectory(options: {
   const account = database.query<AccountRow, [Uint8Array]>(
     `select ${accountColumns} from accounts a where account_id = ?`,
   );
-  const secret = database.query<{ secret: Uint8Array }, [Uint8Array]>(
-    "select secret from accounts where account_id = ?",
+  const proof = database.query<{ username: string; secret: Uint8Array }, [Uint8Array]>(
+    "select coalesce(auth_username, username) as username, secret from accounts where account_id = ?",
   );
   const subscriptions = database.query<SubscriptionRow, [Uint8Array]>(
     `select ${subscriptionColumns} from subscriptions s join devices d using (device_id) where s.account_id = ?`,
@@ -48,6 +48,19 @@ export function openDirectory(options: {
      where a.rowid > ? and a.placement % ? = ? order by a.rowid limit ?`,
   );
 
+  /** One read for both: every account is challenged at a cold start. */
+  function proofOf(accountId: AccountId): Proof | undefined {
+    const key = uuidBytes(accountId);
+    if (key === undefined) return undefined;
+    let username = "";
+    const plain = openSealed(vault, secretPlace(accountId), () => {
+      const row = proof.get(key);
+      if (row !== null) username = row.username;
+      return row?.secret;
+    });
+    return plain === undefined ? undefined : { username, secret: secretOf(plain) };
+  }
+
   return {
     account(accountId: AccountId): AccountRecord | undefined {
       const key = uuidBytes(accountId);
@@ -56,11 +69,10 @@ export function openDirectory(options: {
     },
 
     secret(accountId: AccountId): Secret | undefined {
-      const key = uuidBytes(accountId);
-      if (key === undefined) return undefined;
-      const plain = openSealed(vault, secretPlace(accountId), () => secret.get(key)?.secret);
-      return plain === undefined ? undefined : secretOf(plain);
+      return proofOf(accountId)?.secret;
     },
+
+    proof: proofOf,
 
     subscriptions(accountId: AccountId): readonly SubscriptionRecord[] {
       const key = uuidBytes(accountId);

@@ -772,6 +772,9 @@ export class AnchorBench implements Network, Locator, AccountBook, Directory {
   secret(): undefined {
     return undefined;
   }
+  proof(): undefined {
+    return undefined;
+  }
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[] {
     return this.#accounts.find((account) => account.accountId === accountId)?.subscriptions ?? [];
   }

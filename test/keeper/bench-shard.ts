@@ -1,5 +1,5 @@
 import type { AccountId, RegistrationIndex } from "../../src/base/ids.ts";
-import type { AccountRecord, Directory, Secret, SubscriptionRecord } from "../../src/base/records.ts";
+import type { AccountRecord, Directory, Proof, Secret, SubscriptionRecord } from "../../src/base/records.ts";
 import { type Columns, columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import { Keeper, type KeeperEvents } from "../../src/keeper/keeper.ts";
 import type { Endpoint } from "../../src/net/network.ts";
@@ -61,6 +61,13 @@ export class VirtualDirectory implements Directory {
   secret(accountId: AccountId): Secret | undefined {
     this.secretReads++;
     return this.secrets.get(accountId);
+  }
+  proof(accountId: AccountId): Proof | undefined {
+    const record = this.account(accountId);
+    const secret = this.secret(accountId);
+    return record === undefined || secret === undefined
+      ? undefined
+      : { username: record.authUsername ?? record.username, secret };
   }
   subscriptions(): readonly SubscriptionRecord[] {
     return [];

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { AccountId, DeviceId, SubscriptionId } from "../../src/base/ids.ts";
-import type { AccountRecord, Directory, Presence, Secret, SubscriptionRecord } from "../../src/base/records.ts";
+import type { AccountRecord, Directory, Presence, Proof, Secret, SubscriptionRecord } from "../../src/base/records.ts";
 import type { AccountTransport } from "../../src/base/records.ts";
 
 export const domain = "virtual.test";
@@ -94,6 +94,13 @@ export class SimDirectory implements Directory {
   secret(accountId: AccountId): Secret | undefined {
     const account = this.byId.get(accountId);
     return account === undefined ? undefined : { kind: "password", password: account.password };
+  }
+  proof(accountId: AccountId): Proof | undefined {
+    const record = this.account(accountId);
+    const secret = this.secret(accountId);
+    return record === undefined || secret === undefined
+      ? undefined
+      : { username: record.authUsername ?? record.username, secret };
   }
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[] {
     return this.byId.get(accountId)?.subscriptions ?? [];
