@@ -204,9 +204,20 @@ export class Mwi {
   #consider(accountId: AccountId, afterMs: number): void {
     const full = this.#subscriptions.size + this.#queue.size >= mwiSubscriptionsMax;
     if (full || this.#subscriptions.has(accountId) || this.#queue.has(accountId)) return;
-    if (this.#unasked.has(accountId) || !this.#isWanted(accountId)) return;
+    if (this.#unasked.has(accountId) || this.#isPaused(accountId)) return;
+    // Last, since it reads the store.
+    if (!this.#isWanted(accountId)) return;
     this.#queue.set(accountId, this.#core.nowMs() + afterMs);
     this.#pace();
+  }
+
+  /** Whether the account's server has refused lately: nothing would be begun. */
+  #isPaused(accountId: AccountId): boolean {
+    const { book } = this.#core.options;
+    const row = book.rowOf(accountId);
+    const peer = row === undefined ? undefined : book.serverOf(row);
+    const manners = peer === undefined ? undefined : this.#servers.get(peer);
+    return manners !== undefined && this.#core.nowMs() + mwiSettleMs < manners.pausedUntilMs;
   }
 
   #pace(): void {

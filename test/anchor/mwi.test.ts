@@ -1,4 +1,5 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
+import { mwiServerPauseMs } from "../../src/anchor/limits.ts";
 import { readMessageSummary, summaryText } from "../../src/anchor/message-summary.ts";
 import { scan } from "../../src/sip/message/scan.ts";
 import { SipView } from "../../src/sip/message/view.ts";
@@ -272,7 +273,7 @@ describe("our own subscription", () => {
     const server = bench.addServer({ transport: "tcp" });
     const accounts = Array.from({ length: count }, (_, n) => bench.addAccount(`u${n}`, server, { [`d${n}`]: {} }));
     for (const account of accounts) bench.anchor.onRegistration(account.accountId, true);
-    return { bench, server };
+    return { bench, server, accounts };
   }
 
   test("one probe at a time until a server accepts, then 20 a second", () => {
@@ -293,6 +294,20 @@ describe("our own subscription", () => {
     bench.pass(3_600_000);
     server.nothing();
     expect(bench.anchor.sizes()).toMatchObject({ mwi: 0, transactions: 0 });
+  });
+
+  test("while it is left alone, registrations do not read the store; after that it is asked again", () => {
+    const { bench, server, accounts } = many(1);
+    bench.pass(5_100);
+    server.answers(server.gets("SUBSCRIBE"), 489);
+    using reads = spyOn(bench, "subscriptions");
+    bench.anchor.onRegistration(accounts[0]!.accountId, true);
+    expect(reads).not.toHaveBeenCalled();
+    bench.pass(mwiServerPauseMs);
+    bench.anchor.onRegistration(accounts[0]!.accountId, true);
+    expect(reads).toHaveBeenCalled();
+    bench.pass(6_000);
+    server.gets("SUBSCRIBE");
   });
 
   test("a silent server too", () => {
