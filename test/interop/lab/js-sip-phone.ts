@@ -75,6 +75,8 @@ function closeWindow(): void {
   if (--phonesAlive === 0) Reflect.deleteProperty(globalThis, "window");
 }
 
+const sessions = new WeakMap<PhoneCall, RTCSession>();
+
 /** A phone on stock JsSIP 3.13. */
 export function jsSipPhone(options: PhoneOptions): Phone {
   tapWebSockets();
@@ -126,7 +128,7 @@ function watch(session: RTCSession): PhoneCall {
   session.on("newDTMF", ({ originator }: { readonly originator: string }) => {
     if (originator === "remote") trail.push("info");
   });
-  return {
+  const call: PhoneCall = {
     trail,
     // JsSIP has no 183 of its own to send; it says 180 when the INVITE comes.
     progress: () => {},
@@ -134,6 +136,12 @@ function watch(session: RTCSession): PhoneCall {
     reject: (status_code) => session.terminate({ status_code }),
     bye: () => session.terminate(),
     refer: (target) => session.refer(target),
+    referTo: (other) => {
+      const replaces = sessions.get(other);
+      if (replaces !== undefined) session.refer(replaces.remote_identity.uri, { replaces });
+    },
     info: (digit) => session.sendInfo("application/dtmf-relay", `Signal=${digit}\r\nDuration=160`),
   };
+  sessions.set(call, session);
+  return call;
 }

@@ -23,6 +23,8 @@ export interface PhoneCall {
   info(digit: string): Promise<void> | void;
   /** Blind transfer. */
   refer(target: string): Promise<void> | void;
+  /** Attended transfer: the far end shall take this phone's place in another of its calls (Replaces, RFC 3891). */
+  referTo(other: PhoneCall): Promise<void> | void;
 }
 
 /** A phone on a stock SIP stack. */

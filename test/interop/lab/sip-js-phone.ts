@@ -24,6 +24,8 @@ function describeMedia(): SessionDescriptionHandler {
   };
 }
 
+const sessions = new WeakMap<PhoneCall, Session>();
+
 /** A phone on stock SIP.js 0.21. */
 export function sipJsPhone(options: PhoneOptions): Phone {
   tapWebSockets();
@@ -91,7 +93,7 @@ function watch(session: Session, invitation: () => Invitation | undefined): Phon
       void info.accept();
     },
   };
-  return {
+  const call: PhoneCall & { readonly trail: string[] } = {
     trail,
     progress: () => invitation()?.progress({ statusCode: 183 }),
     answer: () => invitation()?.accept(),
@@ -100,6 +102,10 @@ function watch(session: Session, invitation: () => Invitation | undefined): Phon
     refer: async (target) => {
       const uri = UserAgent.makeURI(target);
       if (uri !== undefined) await session.refer(uri);
+    },
+    referTo: async (other) => {
+      const otherSession = sessions.get(other);
+      if (otherSession !== undefined) await session.refer(otherSession);
     },
     info: async (digit) => {
       const body = {
@@ -110,4 +116,6 @@ function watch(session: Session, invitation: () => Invitation | undefined): Phon
       await session.info({ requestOptions: { body } });
     },
   };
+  sessions.set(call, session);
+  return call;
 }
