@@ -1,4 +1,4 @@
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { runAccounts } from "./commands/accounts.ts";
 import { runBackup } from "./commands/backup.ts";
 import { type BenchRegistrationsOptions, runBenchRegistrations } from "./commands/bench.ts";
@@ -28,11 +28,20 @@ function command(parent: Command, name: string, description: string): Command {
     .option("-c, --config <file>", "configuration file; without it ./wakeline.toml when there is one");
 }
 
+function portOf(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new InvalidArgumentError("A port is a whole number from 0 to 65535.");
+  }
+  return port;
+}
+
 const program = new Command("wakeline")
   .description(
     "A push server for SIP phones: registers for a sleeping phone, wakes it for a call, relays the signalling.",
   )
   .version(version, "-V, --version")
+  .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`) })
   .exitOverride();
 
 command(program, "serve", "run the server").action(async (options: ConfigOption) => {
@@ -57,9 +66,9 @@ program
   .command("demo")
   .description("the whole story in one process: server, registrar, caller, phone")
   .option("--page", "serve a page with two browser phones instead, until stopped", false)
-  .option("--port <port>", "of the page; 0: any", "8070")
-  .action(async (options: { readonly page: boolean; readonly port: string }) => {
-    exitCode = await runDemo({ page: options.page, port: Number(options.port) }, io);
+  .option("--port <port>", "of the page; 0: any", portOf, 8070)
+  .action(async (options: { readonly page: boolean; readonly port: number }) => {
+    exitCode = await runDemo({ page: options.page, port: options.port }, io);
   });
 
 const accounts = program.command("accounts").description("accounts of the running server");

@@ -12,6 +12,7 @@ import { pageHandler } from "../page/handler.ts";
 import { createGateway } from "../push/gateway.ts";
 import { openSenders } from "../push/senders.ts";
 import { storedVapidKeys } from "../push/vapid-keys.ts";
+import { unusableCertificates } from "./check/certificates.ts";
 import { urlPolicy } from "./url-policy.ts";
 import { openStore } from "../store/open.ts";
 import { systemClock } from "../time/clock.ts";
@@ -60,6 +61,7 @@ export async function startServer(
   };
 
   try {
+    refuseUnusable(config);
     const store = await openStore({ dataDir: config.dataDir, masterKey: config.masterKey, env, log, clock });
     closers.push(() => store.close());
 
@@ -149,6 +151,7 @@ export async function startServer(
       },
       stop: closeAll,
       async reload(next) {
+        refuseUnusable(next);
         started.reload(next);
         const material = sipTls(next);
         if (material !== undefined) pool.reload(material);
@@ -167,6 +170,12 @@ function literal(address: string | undefined): readonly string[] {
 
 function isLoopback(listen: HostPort): boolean {
   return listen.host === "localhost" || listen.host === "::1" || listen.host.startsWith("127.");
+}
+
+/** Before a listener takes them: its own error would name no file. Throws. */
+function refuseUnusable(config: Config): void {
+  const faults = unusableCertificates(config);
+  if (faults.length > 0) throw new Error(faults.join("; "));
 }
 
 /** The certificate of the shards' TLS listeners: their own, else that of HTTP (RFC 5922). */

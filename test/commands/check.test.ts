@@ -5,6 +5,8 @@ import { createServer } from "node:net";
 import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { runCheck, type CheckParts } from "../../src/commands/check.ts";
+import { unusableCertificates } from "../../src/commands/check/certificates.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { openStore } from "../../src/store/open.ts";
 import { folder, heard, type Folder } from "./fixtures.ts";
@@ -148,6 +150,22 @@ describe("wakeline check", () => {
       expect.stringContaining("holds no certificate"),
     ]);
     expect((await check(place, tls("other", "other"))).problems.join()).toContain("no private key that can be used");
+  });
+
+  test("names the files of a certificate that no listener could take, for serve and SIGHUP", async () => {
+    using place = folder();
+    certificate(place, "good", "DNS:push.example.com");
+    certificate(place, "other", "DNS:push.example.com");
+    place.write("junk.pem", "junk");
+    const unusable = (cert: string, privateKey: string): readonly string[] => {
+      const toml = `[http]\ntls_cert = "${cert}.pem"\ntls_key = "${privateKey}.key"\n[sip]\ntls_port = 1\n${app}`;
+      return unusableCertificates(loadConfig(place.write("wakeline.toml", toml), {}));
+    };
+    expect(unusable("good", "good")).toEqual([]);
+    expect(unusable("junk", "good")).toEqual([
+      expect.stringMatching(/^http\.tls_cert: .+junk\.pem holds no certificate$/),
+    ]);
+    expect(unusable("good", "other")).toEqual([expect.stringContaining("other.key is not the key of the first")]);
   });
 
   test("holds SIP's certificate against sip.advertise", async () => {

@@ -16,13 +16,10 @@ export function checkCertificates(config: Config, nowMs: number): readonly Findi
   const publicHost = URL.parse(config.publicUrl)?.hostname.replace(/^\[|\]$/g, "") ?? "";
   const phones = isLoopback(publicHost) ? [] : [{ key: "public_url", host: publicHost }];
   const servers = sip.tlsPort > 0 && sip.advertise !== undefined ? [{ key: "sip.advertise", host: sip.advertise }] : [];
-  const isShared = sip.tlsCert === http.tlsCert;
-  if (http.tlsCert !== undefined && http.tlsKey !== undefined) {
-    const hosts = isShared ? [...phones, ...servers] : phones;
-    findings.push(...checkPair({ key: "http", cert: http.tlsCert, privateKey: http.tlsKey, hosts }, nowMs));
-  }
-  if (sip.tlsPort > 0 && !isShared && sip.tlsCert !== undefined && sip.tlsKey !== undefined) {
-    findings.push(...checkPair({ key: "sip", cert: sip.tlsCert, privateKey: sip.tlsKey, hosts: servers }, nowMs));
+  for (const pair of pairsOf(config)) {
+    const isShared = sip.tlsCert === http.tlsCert;
+    const hosts = pair.key === "sip" ? servers : isShared ? [...phones, ...servers] : phones;
+    findings.push(...checkPair({ ...pair, hosts }, nowMs));
   }
   for (const [key, file] of [
     ["sip.ca_file", sip.caFile],
@@ -44,24 +41,56 @@ interface Pair {
   readonly hosts: readonly { readonly key: string; readonly host: string }[];
 }
 
-function checkPair(pair: Pair, nowMs: number): readonly Finding[] {
-  const { key, cert, privateKey, hosts } = pair;
-  const chain = certificatesIn(cert);
-  if (!chain.ok) return [problem(`${key}.tls_cert: ${cert} ${chain.words}`)];
-  const [leaf, ...rest] = chain.certificates;
-  if (leaf === undefined) return [problem(`${key}.tls_cert: ${cert} holds no certificate`)];
-  const findings = [...checkDates(`${key}.tls_cert`, cert, leaf, nowMs)];
-  try {
-    if (!leaf.checkPrivateKey(createPrivateKey(readFileSync(privateKey, "utf8")))) {
-      findings.push(
-        problem(
-          `${key}.tls_key: ${privateKey} is not the key of the first certificate in ${cert}; the server's own certificate comes first`,
-        ),
-      );
-    }
-  } catch (cause) {
-    findings.push(problem(`${key}.tls_key: ${privateKey} is no private key that can be used: ${inWords(cause)}`));
+/** The pairs that listeners use: HTTP's, and SIP's when it has its own. */
+function pairsOf({ http, sip }: Config): readonly Omit<Pair, "hosts">[] {
+  const pairs: Omit<Pair, "hosts">[] = [];
+  if (http.tlsCert !== undefined && http.tlsKey !== undefined) {
+    pairs.push({ key: "http", cert: http.tlsCert, privateKey: http.tlsKey });
   }
+  if (sip.tlsPort > 0 && sip.tlsCert !== http.tlsCert && sip.tlsCert !== undefined && sip.tlsKey !== undefined) {
+    pairs.push({ key: "sip", cert: sip.tlsCert, privateKey: sip.tlsKey });
+  }
+  return pairs;
+}
+
+/** Certificates and keys that no listener could take, one line each: what `serve` asks before it starts, and at SIGHUP before it lets go of the old ones. */
+export function unusableCertificates(config: Config): readonly string[] {
+  return pairsOf(config).flatMap((pair) => {
+    const chain = readChain(pair);
+    if (!chain.ok) return [chain.words];
+    return keyFault(pair, chain.leaf) ?? [];
+  });
+}
+
+type Chain =
+  | { readonly ok: true; readonly leaf: X509Certificate; readonly rest: readonly X509Certificate[] }
+  | { readonly ok: false; readonly words: string };
+
+function readChain({ key, cert }: Omit<Pair, "hosts">): Chain {
+  const chain = certificatesIn(cert);
+  if (!chain.ok) return { ok: false, words: `${key}.tls_cert: ${cert} ${chain.words}` };
+  const [leaf, ...rest] = chain.certificates;
+  if (leaf === undefined) return { ok: false, words: `${key}.tls_cert: ${cert} holds no certificate` };
+  return { ok: true, leaf, rest };
+}
+
+function keyFault({ key, cert, privateKey }: Omit<Pair, "hosts">, leaf: X509Certificate): string | undefined {
+  try {
+    if (leaf.checkPrivateKey(createPrivateKey(readFileSync(privateKey, "utf8")))) return undefined;
+    return `${key}.tls_key: ${privateKey} is not the key of the first certificate in ${cert}; the server's own certificate comes first`;
+  } catch (cause) {
+    return `${key}.tls_key: ${privateKey} is no private key that can be used: ${inWords(cause)}`;
+  }
+}
+
+function checkPair(pair: Pair, nowMs: number): readonly Finding[] {
+  const { key, cert, hosts } = pair;
+  const chain = readChain(pair);
+  if (!chain.ok) return [problem(chain.words)];
+  const { leaf, rest } = chain;
+  const findings = [...checkDates(`${key}.tls_cert`, cert, leaf, nowMs)];
+  const fault = keyFault(pair, leaf);
+  if (fault !== undefined) findings.push(problem(fault));
   for (const { key: hostKey, host } of hosts) {
     if ((isIP(host) === 0 ? leaf.checkHost(host) : leaf.checkIP(host)) !== undefined) continue;
     const names = (leaf.subjectAltName ?? "no name").replaceAll("IP Address:", "").replaceAll("DNS:", "");
