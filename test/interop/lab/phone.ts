@@ -14,7 +14,7 @@ export interface PhoneOptions {
 export interface PhoneCall {
   /** What happened to it, in order: "progress", "accepted", "confirmed", "ended", "failed", "cancelled", "info". */
   readonly trail: readonly string[];
-  /** Says 183 to the caller (the stacks say 180 by themselves). */
+  /** Says 183 to the caller, reliably if the caller supports it (RFC 3262); resolves once that one is acknowledged. The stacks say 180 by themselves. */
   progress(): Promise<void> | void;
   answer(): Promise<void> | void;
   reject(status: number): Promise<void> | void;

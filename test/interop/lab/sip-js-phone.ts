@@ -5,6 +5,7 @@ import {
   RegistererState,
   type Session,
   type SessionDescriptionHandler,
+  SIPExtension,
   SessionState,
   UserAgent,
 } from "sip.js";
@@ -42,6 +43,7 @@ export function sipJsPhone(options: PhoneOptions): Phone {
     reconnectionDelay: 1,
     logBuiltinEnabled: false,
     gracefulShutdown: false,
+    sipExtension100rel: SIPExtension.Supported,
     delegate: { onInvite: (invitation) => calls.push(incomingCall(invitation)) },
   });
   const registerer = options.register ? new Registerer(agent) : undefined;
@@ -95,7 +97,7 @@ function watch(session: Session, invitation: () => Invitation | undefined): Phon
   };
   const call: PhoneCall & { readonly trail: string[] } = {
     trail,
-    progress: () => invitation()?.progress({ statusCode: 183 }),
+    progress: () => invitation()?.progress({ statusCode: 183, rel100: true }),
     answer: () => invitation()?.accept(),
     reject: (statusCode) => invitation()?.reject({ statusCode }),
     bye: async () => void (await session.bye()),
