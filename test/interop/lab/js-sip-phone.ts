@@ -87,7 +87,6 @@ export function jsSipPhone(options: PhoneOptions): Phone {
     uri: `sip:${options.username}@${options.domain}`,
     password: options.password,
     register: options.register,
-    session_timers: false,
   });
   agent.on(
     "newRTCSession",
