@@ -1,6 +1,6 @@
 /**
  * Claim: a digest answer with kept HA1 and HA2 costs at most 350 ns, one with all three hashes at most 700 ns in MD5
- * (bun-notes: 728 with Bun.MD5 and strings), and nothing is allocated. A challenge is read in at most 300 ns.
+ * (728 with Bun.MD5 and strings), and nothing is allocated. A challenge is read in at most 300 ns.
  */
 import { bench, do_not_optimize, group, run } from "mitata";
 import { Algorithm, algorithmName, hexChars } from "../../../src/sip/auth/algorithm.ts";
