@@ -17,10 +17,17 @@ async function open(options: LabOptions): Promise<Lab> {
   return lab;
 }
 
-/** One whole call from the phone: it answers the server's 407 itself, SIPp answers, the phone hangs up. Returns the account's username. */
-async function callGoesOut(at: Lab, more: Readonly<Record<string, unknown>>): Promise<string> {
+/** One whole call from the phone: it answers the server's 407 itself, SIPp answers, one of them hangs up. Returns the account's username. */
+async function callGoesOut(
+  at: Lab,
+  more: Readonly<Record<string, unknown>>,
+  by: "phone" | "callee" = "phone",
+): Promise<string> {
   const { user, device } = await sleeper(at, more);
-  const callee = await startSipp("answers", { server: at.kamailio.proxy, user: "callee" });
+  const callee = await startSipp(by === "phone" ? "answers" : "answers-hangs-up", {
+    server: at.kamailio.proxy,
+    user: "callee",
+  });
   const phone = phoneOn("SIP.js", device.tunnelUrl, user);
   await phone.start();
 
@@ -31,8 +38,13 @@ async function callGoesOut(at: Lab, more: Readonly<Record<string, unknown>>): Pr
   const invites = messages(phone, "out", "INVITE");
   expect(invites).toHaveLength(2);
   expect(headerOf(invites[1] ?? "", "Proxy-Authorization")).toContain(`username="${user}"`);
-  await call.bye();
-  // The scenario ends only once it has had the ACK and the BYE, both by the dialog's route.
+  if (by === "phone") await call.bye();
+  else {
+    await call.info("1");
+    await untilStep(phone, call, "ended");
+    expect(messages(phone, "in", "BYE")).toHaveLength(1);
+  }
+  // The scenario ends only once it has had the ACK and the BYE (or its answer), all by the dialog's route.
   const trace = await callee.finished();
   expect(trace).not.toContain(".invalid");
   expect(trace).not.toContain("Proxy-Authorization");
@@ -64,6 +76,28 @@ describe("a phone calls out by the account's transport, RFC 3261 §18, §26.3.1"
     const at = await open({ kamailio: { nat: true } });
     const user = await callGoesOut(at, { natEmulation });
     expect(transportsOf(at, user)).toEqual(new Set(["udp"]));
+  });
+});
+
+describe("the callee hangs up on a phone that called out, RFC 3261 §15.1, §16.12", () => {
+  test.each(["udp", "tcp"])("%s behind NAT handling", async (transport) => {
+    const at = await open({ kamailio: { nat: true } });
+    await callGoesOut(at, { transport }, "callee");
+  });
+
+  test("tls", async () => {
+    const at = await open({ isTls: true });
+    await callGoesOut(at, { transport: "tls", proxy: `127.0.0.1:${at.kamailio.tlsPort}` }, "callee");
+  });
+
+  test("an edge proxy in between (RFC 3327)", async () => {
+    const at = await open({});
+    const edge = await startKamailio({ edgeOf: at.kamailio.port });
+    try {
+      await callGoesOut(at, { proxy: edge.proxy }, "callee");
+    } finally {
+      await edge.stop();
+    }
   });
 });
 
