@@ -62,6 +62,8 @@ ${answers.advertise === undefined ? '# advertise = "203.0.113.7"             # h
 # egress_allow = ["10.0.0.0/8"]          # networks beside the public internet where accounts' servers may be
 # resolver = ["192.0.2.53"]              # default: the system's
 # ca_file = "registrars-ca.pem"          # further CAs for registrars
+# user_agent = "Wakeline"
+# nat_address = "192.168.1.20"           # shown by accounts with natEmulation
 
 [wake]
 # deadline_sec = 40                      # how long a call waits for the phone
@@ -75,6 +77,9 @@ ${answers.advertise === undefined ? '# advertise = "203.0.113.7"             # h
 [[apps]]
 id = ${quoted(answers.appId)}
 key = "sha256:${answers.keySha256}"
+# jwks_url = "https://id.example.com/jwks.json"    # these three beside the key or in its place: tokens of your own issuer enrol
+# issuer = "https://id.example.com"
+# audience = "wakeline"
 webpush = { subject = ${quoted(`mailto:${answers.contact}`)} }
 # apns = { key_file = "AuthKey.p8", key_id = "ABCDE12345", team_id = "TEAM123456", topic = ${quoted(answers.appId)} }
 # fcm = { service_account_file = "service-account.json" }

@@ -43,6 +43,20 @@ describe("wakeline init", () => {
     expect([given.publicUrl, given.drainSec]).toEqual([embedded.publicUrl, embedded.drainSec]);
   });
 
+  test("its comments show keys that the configuration knows", async () => {
+    using place = folder();
+    const file = join(place.path, "wakeline.toml");
+    await runInit({ config: file, yes: true }, heard());
+    const text = readFileSync(file, "utf8").replace(/^# (?=\w+ = )/gm, "");
+    for (const name of ["cert.pem", "key.pem", "registrars-ca.pem", "AuthKey.p8", "service-account.json"]) {
+      place.write(name, "x");
+    }
+    const whole = place.write("whole.toml", text);
+    const env = { WAKELINE_OPERATOR_TOKEN: "t".repeat(32), WAKELINE_WEBHOOK_SECRET: "s".repeat(32) };
+    const [app] = loadConfig(whole, env).apps;
+    expect([app?.jwksUrl, app?.apns?.teamId]).toEqual(["https://id.example.com/jwks.json", "TEAM123456"]);
+  });
+
   test("never overwrites", async () => {
     using place = folder();
     const file = place.write("wakeline.toml", "drain_sec = 1\n");
