@@ -1,3 +1,5 @@
+import { ConfigError } from "../config/config.ts";
+import { faultLines } from "../config/fault-lines.ts";
 import { loadConfig } from "../config/load.ts";
 import { configFile, configOrFaults } from "./config-file.ts";
 import { withDefaultApp } from "./default-app.ts";
@@ -44,7 +46,10 @@ export async function runServe(args: { readonly config: string | undefined }, io
       await server.reload(byDefault === undefined ? next : withDefaultApp(next).config);
       server.log.info("server.reloaded");
     } catch (cause) {
-      server.log.error("server.reloadFailed", { cause: cause instanceof Error ? cause.message : String(cause) });
+      const faults = cause instanceof ConfigError ? faultLines(cause, configFile(args.config)).join("; ") : undefined;
+      server.log.error("server.reloadFailed", {
+        cause: faults ?? (cause instanceof Error ? cause.message : String(cause)),
+      });
     }
   }
 
