@@ -42,6 +42,11 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
     ...options.wakeline,
     pushUrl: relay.url,
     ...(authority === undefined ? {} : { tls: authority.issue(names), ca: authority.ca }),
+  }).catch(async (error: unknown) => {
+    // Nobody has a lab to stop yet.
+    await kamailio.stop();
+    await relay.stop();
+    throw error;
   });
   let users = 0;
   let devices = 0;
