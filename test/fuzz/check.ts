@@ -1,7 +1,6 @@
 import { readChallenges } from "../../src/sip/auth/challenge.ts";
 import { defaultFrameLimits, StreamFramer } from "../../src/sip/message/framing.ts";
 import { headersMax, messageBytesMax } from "../../src/sip/message/limits.ts";
-import { readCSeq } from "../../src/sip/message/read-cseq.ts";
 import { topBranch } from "../../src/sip/message/read-via.ts";
 import { rewrite } from "../../src/sip/message/rewrite.ts";
 import { scan } from "../../src/sip/message/scan.ts";
