@@ -78,10 +78,11 @@ describe("the client, against a server", () => {
     const call = await incoming;
     call.acts.answer();
     await outgoing.until("answered");
-    expect((await device.callState(payload.call ?? "")).state).toBe("answered");
+    // The journal is written behind the call's back: asked until it is there, not faster than a phone may ask.
+    const callState = async (): Promise<string> => (await device.callState(payload.call ?? "")).state;
+    while ((await callState()) !== "answered") await new Promise((resolve) => setTimeout(resolve, 20));
     outgoing.acts.bye();
     await call.until("ended");
-    // The journal is written behind the call's back: asked until it is there, not faster than a phone may ask.
     const lastCall = async (): Promise<string | undefined> => (await device.calls())[0]?.state;
     while ((await lastCall()) !== "ended") await new Promise((resolve) => setTimeout(resolve, 20));
 
