@@ -8,6 +8,8 @@ import { until } from "./wait.ts";
 
 /** A baresip in the background, told what to do over its control socket. */
 export interface Baresip {
+  /** Where it takes SIP over UDP, `127.0.0.1:port`. */
+  readonly address: string;
   /** Waits until its registrar has taken it. */
   registered(): Promise<void>;
   /** Runs one of its commands, such as `dial` or `hangup`. */
@@ -26,7 +28,37 @@ interface ControlMessage {
 }
 
 /** Starts baresip registered at the lab's Kamailio, with silence as its microphone and loudspeaker. */
-export async function startBaresip(options: { readonly username: string; readonly proxy: string }): Promise<Baresip> {
+export function startBaresip({
+  username,
+  proxy,
+}: {
+  readonly username: string;
+  readonly proxy: string;
+}): Promise<Baresip> {
+  return start(
+    [
+      `<sip:${username}@${domain}>;auth_user=${username};auth_pass=${passwordOf(username)};outbound="sip:${proxy};transport=udp";regint=300;answermode=manual`,
+    ],
+    ["account", "menu"],
+  );
+}
+
+/**
+ * Starts baresip as a back-to-back user agent between whoever calls it and a proxy: a call that reaches it is called on as a new one, to
+ * the same URI and in the caller's name. INFO ends here: a digit goes on as RTP.
+ */
+export function startB2bua({ proxy }: { readonly proxy: string }): Promise<Baresip> {
+  const both = "regint=0;answermode=manual";
+  return start(
+    [
+      `<sip:inbound@b2bua.test>;${both};b2bua=inbound`,
+      `<sip:outbound@b2bua.test>;outbound="sip:${proxy};transport=udp";${both};b2bua=outbound`,
+    ],
+    ["account", "b2bua"],
+  );
+}
+
+async function start(accounts: readonly string[], applications: readonly string[]): Promise<Baresip> {
   const binary = requireProgram("/usr/bin/baresip", "baresip-core");
   const folder = tempFolder("baresip");
   mkdirSync(folder.path, { recursive: true });
@@ -43,16 +75,11 @@ rtp_ports ${rtpPort}-${rtpPort + 19}
 module_path /usr/lib/baresip/modules
 module g711.so
 module aubridge.so
-module_app account.so
-module_app menu.so
-module ctrl_tcp.so
+${applications.map((name) => `module_app ${name}.so\n`).join("")}module ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:${controlPort}
 `,
   );
-  writeFileSync(
-    join(folder.path, "accounts"),
-    `<sip:${options.username}@${domain}>;auth_user=${options.username};auth_pass=${passwordOf(options.username)};outbound="sip:${options.proxy};transport=udp";regint=300;answermode=manual\n`,
-  );
+  writeFileSync(join(folder.path, "accounts"), `${accounts.join("\n")}\n`);
   writeFileSync(join(folder.path, "contacts"), "");
   const program = startProgram([binary, "-f", folder.path, "-v"], { cwd: folder.path });
   const tail = (): string => program.lines.slice(-25).join("\n");
@@ -71,6 +98,7 @@ ctrl_tcp_listen 127.0.0.1:${controlPort}
   const seen = new Set<ControlMessage>();
   const detail = (): string => `${received.map((one) => JSON.stringify(one)).join("\n")}\n${tail()}`;
   return {
+    address: `127.0.0.1:${sipPort}`,
     async command(name, params) {
       const text = JSON.stringify({ command: name, ...(params === undefined ? {} : { params }) });
       control.write(`${Buffer.byteLength(text)}:${text},`);
