@@ -65,7 +65,7 @@ export async function openDemoRegistrar(options: {
       data: (_socket, bytes, port, address) => {
         if (scan(bytes, 0, bytes.length, view) !== ScanResult.ok) return;
         report("in", `${address}:${port}`);
-        if (view.kind === MessageKind.response) forwardResponse(bytes);
+        if (view.kind === MessageKind.response) forwardResponse();
         else onRequest(address, port);
       },
     },
@@ -209,11 +209,10 @@ export async function openDemoRegistrar(options: {
     send(new Uint8Array(bytes), target.port ?? 5060, target.host);
   }
 
-  function forwardResponse(bytes: Uint8Array): void {
+  function forwardResponse(): void {
     const back = /\.([0-9a-f]+)-([0-9a-f]+)$/.exec(topBranch(view));
     if (back === null) return;
     const stripped = new Uint8Array(rewrite(view, { removeTopVia: true }, writer));
-    if (bytes.length === 0) return;
     send(stripped, Number.parseInt(back[1] ?? "0", 16), Buffer.from(back[2] ?? "", "hex").toString());
   }
 
