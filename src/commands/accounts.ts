@@ -1,5 +1,5 @@
-import type { Config } from "../config/config.ts";
-import { configOrFaults, type Environment } from "./config-file.ts";
+import type { ChoreConfig } from "../config/config.ts";
+import { choreConfigOrFaults, type Environment } from "./config-file.ts";
 import type { CommandIo } from "./io.ts";
 import { callOperator, OperatorCallError, record } from "./operator-call.ts";
 
@@ -20,7 +20,7 @@ export async function runAccounts(args: AccountsArgs, io: CommandIo, env: Enviro
     io.err(`accounts ${args.action}: name an account by its id or user@domain`);
     return 2;
   }
-  const config = configOrFaults(args.config, env, io);
+  const config = choreConfigOrFaults(args.config, env, io);
   if (config === undefined) return 2;
   try {
     if (args.action === "list") return await list(config, args, io);
@@ -49,7 +49,7 @@ interface Listed {
   readonly whole: unknown;
 }
 
-async function list(config: Config, args: AccountsArgs, io: CommandIo): Promise<number> {
+async function list(config: ChoreConfig, args: AccountsArgs, io: CommandIo): Promise<number> {
   let count = 0;
   for await (const accounts of pages(config, args.account)) {
     count += accounts.length;
@@ -63,7 +63,7 @@ function lineOf({ id, aor, app, state, devices }: Listed): string {
   return `${id}  ${aor.padEnd(32)}  ${state.padEnd(13)}  ${devices} ${devices === 1 ? "device " : "devices"}  ${app}`;
 }
 
-async function idOf(config: Config, account: string): Promise<string> {
+async function idOf(config: ChoreConfig, account: string): Promise<string> {
   if (uuid.test(account)) return account.toLowerCase();
   const found: Listed[] = [];
   const user = account.slice(0, Math.max(0, account.lastIndexOf("@")));
@@ -80,7 +80,7 @@ async function idOf(config: Config, account: string): Promise<string> {
   return first.id;
 }
 
-async function* pages(config: Config, text: string | undefined): AsyncGenerator<readonly Listed[]> {
+async function* pages(config: ChoreConfig, text: string | undefined): AsyncGenerator<readonly Listed[]> {
   for (let after: string | undefined; ;) {
     const query = new URLSearchParams({ limit: String(pageSize) });
     if (text !== undefined && text !== "") query.set("q", text);

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { configOrFaults, type Environment } from "./config-file.ts";
+import { choreConfigOrFaults, type Environment } from "./config-file.ts";
 import type { CommandIo } from "./io.ts";
 import { callOperator, OperatorCallError } from "./operator-call.ts";
 
@@ -10,7 +10,7 @@ export async function runBackup(
   io: CommandIo,
   env: Environment = process.env,
 ): Promise<number> {
-  const config = configOrFaults(args.config, env, io);
+  const config = choreConfigOrFaults(args.config, env, io);
   if (config === undefined) return 2;
   const file = resolve(args.file);
   if (existsSync(file)) {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
-import { ConfigError, type Config } from "../config/config.ts";
+import { ConfigError, type ChoreConfig, type Config } from "../config/config.ts";
 import { faultLines } from "../config/fault-lines.ts";
-import { loadConfig } from "../config/load.ts";
+import { loadChoreConfig, loadConfig } from "../config/load.ts";
 import type { CommandIo } from "./io.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -15,9 +15,27 @@ export function configFile(given: string | undefined): string | undefined {
 
 /** The configuration, or undefined after each of its faults was written as a line. */
 export function configOrFaults(given: string | undefined, env: Environment, io: CommandIo): Config | undefined {
+  return readOrFaults(loadConfig, given, env, io);
+}
+
+/** The same for a chore, which needs less: see `loadChoreConfig`. */
+export function choreConfigOrFaults(
+  given: string | undefined,
+  env: Environment,
+  io: CommandIo,
+): ChoreConfig | undefined {
+  return readOrFaults(loadChoreConfig, given, env, io);
+}
+
+function readOrFaults<Read>(
+  read: (file: string | undefined, env: Environment) => Read,
+  given: string | undefined,
+  env: Environment,
+  io: CommandIo,
+): Read | undefined {
   const file = configFile(given);
   try {
-    return loadConfig(file, env);
+    return read(file, env);
   } catch (cause) {
     if (!(cause instanceof ConfigError)) throw cause;
     for (const line of faultLines(cause, file)) io.err(line);

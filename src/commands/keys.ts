@@ -1,4 +1,4 @@
-import { configOrFaults, type Environment } from "./config-file.ts";
+import { choreConfigOrFaults, type Environment } from "./config-file.ts";
 import type { CommandIo } from "./io.ts";
 import { callOperator, OperatorCallError, record } from "./operator-call.ts";
 
@@ -8,7 +8,7 @@ export async function runKeysRotate(
   io: CommandIo,
   env: Environment = process.env,
 ): Promise<number> {
-  const config = configOrFaults(args.config, env, io);
+  const config = choreConfigOrFaults(args.config, env, io);
   if (config === undefined) return 2;
   try {
     const answer = record(await callOperator(config, "POST", "/operator/v1/keys/rotate"));

@@ -1,5 +1,5 @@
 import { inBrackets, isUnspecified } from "../config/addresses.ts";
-import type { Config } from "../config/config.ts";
+import type { ChoreConfig } from "../config/config.ts";
 
 /** Rotation and backup of a large store take their time; the server answers or gives up before this. */
 const callMs = 260_000;
@@ -19,7 +19,7 @@ export class OperatorCallError extends Error {
  * when it has none. Throws OperatorCallError when nothing listens there or the answer is no success.
  */
 export async function callOperator(
-  config: Config,
+  config: ChoreConfig,
   method: "GET" | "POST" | "DELETE",
   path: string,
   body?: Readonly<Record<string, unknown>>,

@@ -1,11 +1,14 @@
-import { ConfigError } from "../config/config.ts";
+import { ConfigError, type Config } from "../config/config.ts";
 import { faultLines } from "../config/fault-lines.ts";
 import { loadConfig } from "../config/load.ts";
+import { checkPorts } from "./check/ports.ts";
 import { configFile, configOrFaults } from "./config-file.ts";
 import { withDefaultApp } from "./default-app.ts";
 import type { CommandIo } from "./io.ts";
-import { startServer } from "./server.ts";
+import { startServer, type RunningServer } from "./server.ts";
 import { notifySystemd, watchdogMs } from "./systemd.ts";
+
+const portRefusal = /\bin use\b|EADDRINUSE|EACCES|EADDRNOTAVAIL/i;
 
 /**
  * `wakeline serve`: runs until SIGTERM or SIGINT, which drain; a second signal ends at once. SIGHUP reads certificates, app keys and
@@ -34,7 +37,9 @@ export async function runServe(args: { readonly config: string | undefined }, io
     server.log.info("server.draining", { drainSec: config.drainSec });
     void server.drain().then(() => finish(0));
   };
-  const server = await startServer(config, { logLevel: "info", onDrain: drain });
+  const opened = await started(config, drain, io);
+  if (opened === undefined) return 1;
+  const server = opened;
   process.on("SIGTERM", drain);
   process.on("SIGINT", drain);
   process.on("SIGHUP", () => {
@@ -73,6 +78,20 @@ export async function runServe(args: { readonly config: string | undefined }, io
   clearInterval(watchdog);
   await server.stop();
   return code;
+}
+
+/** The system's word for a port that cannot be had names no key of the configuration: then each such port is told by its key. */
+async function started(config: Config, onDrain: () => void, io: CommandIo): Promise<RunningServer | undefined> {
+  try {
+    return await startServer(config, { logLevel: "info", onDrain });
+  } catch (cause) {
+    const words = cause instanceof Error ? cause.message : String(cause);
+    const findings = portRefusal.test(words) ? await checkPorts(config) : [];
+    const problems = findings.filter(({ level }) => level === "problem");
+    if (problems.length === 0) throw cause;
+    for (const { text } of problems) io.err(text);
+    return undefined;
+  }
 }
 
 function authority(host: string, port: number): string {

@@ -75,11 +75,16 @@ export interface FcmConfig {
   readonly caFile: string | undefined;
 }
 
+/** What a chore on the running server needs: how to call it, and where its data and its master key are. */
+export type ChoreConfig = Pick<Config, "file" | "dataDir" | "masterKey" | "operator">;
+
 /** One fault of a configuration, with the line of the file where known. */
 export interface ConfigFault {
   readonly key: string;
   readonly line: number | undefined;
   readonly text: string;
+  /** Nothing is wrong with the text: the variable or file that the key names is not there for this process. */
+  readonly isAbsent: boolean;
 }
 
 /** Every fault of a configuration at once; the command line prints a line each and exits 2. */

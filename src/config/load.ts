@@ -3,7 +3,7 @@ import { dirname, resolve } from "node:path";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { inBrackets, isLoopback, isUnspecified } from "./addresses.ts";
 import { readApps, type AppSources } from "./apps.ts";
-import { ConfigError, type Config, type HostPort } from "./config.ts";
+import { ConfigError, type ChoreConfig, type Config, type ConfigFault, type HostPort } from "./config.ts";
 import { overlay, type Environment } from "./environment.ts";
 import { keyLines } from "./lines.ts";
 import { checkPorts } from "./ports.ts";
@@ -37,13 +37,32 @@ const masterKeySource = textThat('"file:PATH" or "env:NAME"', (text) =>
  * The result is frozen, deeply.
  */
 export function loadConfig(file: string | undefined, env: Environment): Config {
+  const { config, faults } = readConfig(file, env);
+  if (faults.length > 0) throw new ConfigError(faults);
+  return deepFreeze(config);
+}
+
+/**
+ * The same for a chore on the running server, which may run as another user and without the server's environment: variables
+ * and files that only the server needs may be missing. Whatever is wrong in the text itself is a fault all the same.
+ */
+export function loadChoreConfig(file: string | undefined, env: Environment): ChoreConfig {
+  const { config, faults } = readConfig(file, env);
+  const standing = faults.filter(({ key, isAbsent }) => !isAbsent || key.startsWith("operator."));
+  if (standing.length > 0) throw new ConfigError(standing);
+  const { dataDir, masterKey, operator } = config;
+  return deepFreeze({ file: config.file, dataDir, masterKey, operator });
+}
+
+function readConfig(
+  file: string | undefined,
+  env: Environment,
+): { readonly config: Config; readonly faults: readonly ConfigFault[] } {
   const { raw, lines } = file === undefined ? { raw: {}, lines: new Map<string, number>() } : readToml(file);
   const reading = new Reading(lines);
   for (const { name, text } of overlay(raw, env)) reading.fault(name, text);
   const config = new Loader(reading, file, env).read(reading.table(raw, ""));
-  const faults = reading.finish();
-  if (faults.length > 0) throw new ConfigError(faults);
-  return deepFreeze(config);
+  return { config, faults: reading.finish() };
 }
 
 function readToml(file: string): { readonly raw: RawTable; readonly lines: ReadonlyMap<string, number> } {
@@ -51,14 +70,17 @@ function readToml(file: string): { readonly raw: RawTable; readonly lines: Reado
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    throw new ConfigError([{ key: "", line: undefined, text: `cannot read ${file}: ${reasonOf(cause)}` }]);
+    throw new ConfigError([
+      { key: "", line: undefined, text: `cannot read ${file}: ${reasonOf(cause)}`, isAbsent: false },
+    ]);
   }
   try {
     return { raw: parseToml(text), lines: keyLines(text) };
   } catch (cause) {
     if (!(cause instanceof TomlError)) throw cause;
     const words = (cause.message.split("\n")[0] ?? "").replace(/^Invalid TOML document: /, "");
-    throw new ConfigError([{ key: "", line: cause.line, text: `not TOML: ${words} (column ${cause.column})` }]);
+    const text = `not TOML: ${words} (column ${cause.column})`;
+    throw new ConfigError([{ key: "", line: cause.line, text, isAbsent: false }]);
   }
 }
 
@@ -212,7 +234,7 @@ class Loader {
       accessSync(file, constants.R_OK);
       if (statSync(file).isDirectory()) table.fault(key, `names ${file}, which is a folder`);
     } catch (cause) {
-      table.fault(key, `names ${file}, which cannot be read: ${reasonOf(cause)}`);
+      table.absent(key, `names ${file}, which cannot be read: ${reasonOf(cause)}`);
     }
     return file;
   }
@@ -222,7 +244,7 @@ class Loader {
     if (secret.startsWith("env:")) this.#reading.referenced.add(secret.slice("env:".length));
     const found = dereference(secret, this.#folder, this.#env);
     if (found.ok) return found.text;
-    table.fault(key, found.words);
+    table.absent(key, found.words);
     return undefined;
   }
 

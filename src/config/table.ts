@@ -23,8 +23,8 @@ export class Reading {
   }
 
   /** `text` is whole: it names the key. */
-  fault(key: string, text: string): void {
-    this.#faults.push({ key, line: this.#lineOf(key), text });
+  fault(key: string, text: string, isAbsent = false): void {
+    this.#faults.push({ key, line: this.#lineOf(key), text, isAbsent });
   }
 
   hasFault(key: string): boolean {
@@ -131,13 +131,22 @@ export class Table {
 
   /** `words` complete "KEY …". Names the variable when the value came from one. */
   fault(key: string, words: string): void {
-    const variable = firstVariable(this.#raw[key]);
-    const path = this.pathOf(key);
-    this.#reading.fault(path, `${path} ${words}${variable === undefined ? "" : ` (from ${variable})`}`);
+    this.#fault(key, words, false);
+  }
+
+  /** The same, for a key that names a variable or file which is not there for this process. */
+  absent(key: string, words: string): void {
+    this.#fault(key, words, true);
   }
 
   unknownKeys(): readonly (readonly [string, unknown])[] {
     return Object.entries(this.#raw).filter(([key]) => !this.asked.has(key));
+  }
+
+  #fault(key: string, words: string, isAbsent: boolean): void {
+    const variable = firstVariable(this.#raw[key]);
+    const path = this.pathOf(key);
+    this.#reading.fault(path, `${path} ${words}${variable === undefined ? "" : ` (from ${variable})`}`, isAbsent);
   }
 
   #child(key: string, value: unknown, path: string): Table {

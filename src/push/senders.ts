@@ -17,8 +17,6 @@ export interface SenderOptions {
   readonly allowLoopbackHttp?: boolean;
   readonly clock: Clock;
   readonly log: Log;
-  /** Where `env:NAME` secrets are looked up. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /** A provider that cannot serve, in words for the operator; never holds a secret. */
@@ -169,19 +167,6 @@ function readText(name: string, file: string | undefined): FileResult {
   }
 }
 
-/** A literal, "env:NAME" or "file:PATH". */
-function readSecret(name: string, text: string, env: SenderOptions["env"]): FileResult {
-  if (text.startsWith("file:")) {
-    const file = readText(name, text.slice(5));
-    return "fault" in file ? file : { text: file.text?.trim() };
-  }
-  if (!text.startsWith("env:")) return { text };
-  const value = (env ?? Bun.env)[text.slice(4)];
-  return value === undefined || value === ""
-    ? { fault: `${name}: environment variable ${text.slice(4)} is not set` }
-    : { text: value };
-}
-
 function planApns(config: ApnsConfig, { clock, log }: SenderOptions): PlanResult {
   const key = readText("apns key_file", config.keyFile);
   if ("fault" in key) return key;
@@ -265,23 +250,18 @@ function planWebPush(
   };
 }
 
-function planWebhook(
-  config: { readonly url: string; readonly secret: string },
-  { clock, env }: SenderOptions,
-): PlanResult {
-  const secret = readSecret("webhook secret", config.secret, env);
-  if ("fault" in secret) return secret;
-  const key = secret.text ?? "";
-  if (key === "") return { fault: "webhook secret is empty" };
+function planWebhook(config: { readonly url: string; readonly secret: string }, { clock }: SenderOptions): PlanResult {
+  const { secret } = config;
+  if (secret === "") return { fault: "webhook secret is empty" };
   const url = URL.parse(config.url);
   // Plain http is the operator's choice here: a relay beside us in a private network (`wakeline check` remarks on it).
   if (url === null || !/^https?:$/.test(url.protocol))
     return { fault: `webhook url is not an http or https URL: ${config.url}` };
   return {
-    inputs: [url.href, key],
+    inputs: [url.href, secret],
     async open() {
       const { WebhookSender } = await import("./webhook.ts");
-      return new WebhookSender({ url, secret: key, clock });
+      return new WebhookSender({ url, secret, clock });
     },
   };
 }

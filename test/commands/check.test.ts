@@ -75,7 +75,7 @@ describe("wakeline check", () => {
     expect(code).toBe(1);
     expect(problems).toEqual([
       `http.listen: TCP port ${tcpPort} on 127.0.0.1 is in use by another program: stop that or choose another port`,
-      `sip.port: UDP port ${udpPort} on 127.0.0.1 is in use by another program: stop that or choose another port`,
+      `sip.port (shard 0): UDP port ${udpPort} on 127.0.0.1 is in use by another program: stop that or choose another port`,
     ]);
     tcp.close();
     udp.close();

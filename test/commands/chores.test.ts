@@ -132,6 +132,19 @@ describe("chores on the running server", () => {
   });
 });
 
+test("a chore needs no variable but the operator's own", async () => {
+  using place = folder();
+  using server = operator("t");
+  const file = place.write(
+    "wakeline.toml",
+    `[operator]\nlisten = "127.0.0.1:${server.port}"\ntoken = "env:TOKEN"\n[[apps]]\nid = "a"\nkey = "env:APP_KEY"\nwebhook = { url = "http://127.0.0.1:7000/", secret = "env:HOOK" }\n`,
+  );
+  expect(await runKeysRotate({ config: file }, heard(), { TOKEN: "t" })).toBe(0);
+  const io = heard();
+  expect(await runKeysRotate({ config: file }, io, {})).toBe(2);
+  expect(io.errs).toEqual([expect.stringContaining("names the environment variable TOKEN, which is not set")]);
+});
+
 describe("a chore that cannot be done says why in one line", () => {
   test("nothing listens", async () => {
     using place = folder();

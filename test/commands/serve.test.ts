@@ -22,6 +22,33 @@ async function lineWith(stream: ReadableStream<Uint8Array>, text: string): Promi
 }
 
 describe("wakeline serve", () => {
+  test("a port that another program has is told by its key, exit code 1", async () => {
+    using place = folder();
+    const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const udp = await Bun.udpSocket({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const taken = `127.0.0.1:${other.port}`;
+    const tries: readonly (readonly [string, string])[] = [
+      [quiet.replace("127.0.0.1:0", taken), `http.listen: TCP port ${other.port}`],
+      [
+        quiet.replace('[operator]\nlisten = "127.0.0.1:0"', `[operator]\nlisten = "${taken}"`),
+        `operator.listen: TCP port ${other.port}`,
+      ],
+      [quiet.replace("port = 0", `port = ${udp.port}`), `sip.port (shard 0): UDP port ${udp.port}`],
+    ];
+    for (const [toml, words] of tries) {
+      const file = place.write("wakeline.toml", toml);
+      const server = Bun.spawn([process.execPath, main, "serve", "--config", file], {
+        stdout: "ignore",
+        stderr: "pipe",
+      });
+      const lines = (await new Response(server.stderr).text()).trim().split("\n");
+      expect(lines.at(-1)).toBe(`${words} on 127.0.0.1 is in use by another program: stop that or choose another port`);
+      expect(await server.exited).toBe(1);
+    }
+    other.stop(true);
+    udp.close();
+  });
+
   test("a configuration that SIGHUP cannot take is named by line, and the server goes on until SIGTERM", async () => {
     using place = folder();
     const file = place.write("wakeline.toml", quiet);

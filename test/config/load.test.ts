@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError, type Config, type ConfigFault } from "../../src/config/config.ts";
-import { loadConfig } from "../../src/config/load.ts";
+import { loadChoreConfig, loadConfig } from "../../src/config/load.ts";
 
 type Environment = Record<string, string>;
 
@@ -37,6 +37,45 @@ function faultsOf(work: () => unknown): readonly ConfigFault[] {
 function faults(toml: string, env: Environment = {}, files: Record<string, string> = {}): string[] {
   return faultsOf(() => load(toml, env, files)).map((fault) => `${fault.line ?? "-"} ${fault.text}`);
 }
+
+describe("for a chore on the running server", () => {
+  const toml = `master_key = "env:NO_KEY"
+[http]
+tls_cert = "no-cert.pem"
+tls_key = "no-key.pem"
+[operator]
+listen = "127.0.0.1:9191"
+[[apps]]
+id = "com.example.phone"
+key = "env:NO_APP_KEY"
+webhook = { url = "http://127.0.0.1:7000/push", secret = "env:NO_SECRET" }
+fcm = { service_account_file = "no.json" }
+`;
+
+  test("what only the server needs may be missing: its variables, certificates and push credentials", () => {
+    inFolder(toml, {}, (file, folder) => {
+      expect(faultsOf(() => loadConfig(file, {}))).toHaveLength(6);
+      expect(loadChoreConfig(file, {})).toEqual({
+        file,
+        dataDir: join(folder, "data"),
+        masterKey: "env:NO_KEY",
+        operator: { listen: { host: "127.0.0.1", port: 9191 }, token: undefined },
+      });
+    });
+  });
+
+  test("the operator's token may not, nor is anything wrong in the text let pass", () => {
+    const faulty = toml
+      .replace("[[apps]]", 'token = "env:NO_TOKEN"\n[[apps]]')
+      .replace("[http]", '[http]\nlisten = "x"');
+    inFolder(faulty, {}, (file) => {
+      expect(faultsOf(() => loadChoreConfig(file, {})).map(({ key }) => key)).toEqual([
+        "http.listen",
+        "operator.token",
+      ]);
+    });
+  });
+});
 
 describe("without a file", () => {
   test("everything is on loopback, in ./data, and no app is there", () => {

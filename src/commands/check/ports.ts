@@ -33,10 +33,11 @@ function placesOf({ http, operator, sip }: Config): readonly Place[] {
   for (let shard = 0; shard < sip.shards; shard++) {
     for (const host of sip.listen) {
       if (sip.port > 0) {
-        places.push({ key: "sip.port", transport: "UDP", host, port: sip.port + shard });
-        places.push({ key: "sip.port", transport: "TCP", host, port: sip.port + shard });
+        places.push({ key: `sip.port (shard ${shard})`, transport: "UDP", host, port: sip.port + shard });
+        places.push({ key: `sip.port (shard ${shard})`, transport: "TCP", host, port: sip.port + shard });
       }
-      if (sip.tlsPort > 0) places.push({ key: "sip.tls_port", transport: "TCP", host, port: sip.tlsPort + shard });
+      if (sip.tlsPort > 0)
+        places.push({ key: `sip.tls_port (shard ${shard})`, transport: "TCP", host, port: sip.tlsPort + shard });
     }
   }
   return places;
