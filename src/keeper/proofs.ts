@@ -1,5 +1,6 @@
+import type { AccountId } from "../base/ids.ts";
 import type { AccountRecord, Secret } from "../base/records.ts";
-import type { Network, PeerId, Source } from "../net/network.ts";
+import type { LocalAddress, Network, PeerId, SendOutcome, Source } from "../net/network.ts";
 import { algorithmOf, Algorithm } from "../sip/auth/algorithm.ts";
 import { chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
 import { credentialsHeader, digestResponse } from "../sip/auth/digest.ts";
@@ -8,6 +9,7 @@ import { readCSeq, readCSeqMethod } from "../sip/message/read-cseq.ts";
 import { topBranch } from "../sip/message/read-via.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { escapeUser } from "../sip/uri.ts";
+import { datagramBytesMax, sendLarge } from "./large-request.ts";
 import { branchPrefix } from "./names.ts";
 import { domainText, type Profile } from "./profile.ts";
 import type { RandomPool } from "./random-pool.ts";
@@ -108,6 +110,11 @@ export class Proofs {
     for (const proof of this.#running) this.#advance(proof, nowMs);
   }
 
+  /** The account whose credentials the request with this branch tries out. */
+  accountOf(branch: string): AccountId | undefined {
+    return this.#byBranch.get(branch)?.record.accountId;
+  }
+
   /** Whether the response's branch is one of a proof; what it says is done. */
   onResponse(view: SipView, source: Source, nowMs: number): boolean {
     const branch = topBranch(view);
@@ -198,7 +205,8 @@ export class Proofs {
       return;
     }
     if (proof.peer === undefined || this.#network.endpoint(proof.peer).transport !== "udp") return;
-    this.#network.send(proof.peer, proof.bytes);
+    const local = this.#network.localAddress(proof.peer, proof.profile.key.natEmulation);
+    if (local !== undefined) this.#put(proof.peer, local, proof.bytes, true);
     proof.nextSendMs = nowMs + proof.intervalMs;
     proof.intervalMs = Math.min(proof.intervalMs * 2, t2Ms);
   }
@@ -226,7 +234,15 @@ export class Proofs {
     proof.bytes = Buffer.from(text, "latin1");
     proof.intervalMs = t1Ms * 2;
     proof.nextSendMs = nowMs + t1Ms;
-    if (this.#network.send(peer, proof.bytes) === "failed") this.#end(proof, "unavailable", 0, "could not be sent");
+    const outcome = this.#put(peer, local, proof.bytes, false);
+    if (outcome === "failed") this.#end(proof, "unavailable", 0, "could not be sent");
+  }
+
+  /** Puts the request on the wire, over the transport that fits it. */
+  #put(peer: PeerId, local: LocalAddress, bytes: Uint8Array, isRepeat: boolean): SendOutcome {
+    const isLarge = bytes.length > datagramBytesMax && this.#network.endpoint(peer).transport === "udp";
+    if (isLarge && sendLarge(this.#network, peer, local, bytes, isRepeat) !== "byUdp") return "sent";
+    return this.#network.send(peer, bytes);
   }
 
   #end(proof: Proof, outcome: ProofOutcome, status: number, reason: string): void {
