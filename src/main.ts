@@ -8,6 +8,7 @@ import { runDemo } from "./commands/demo.ts";
 import { runInit } from "./commands/init.ts";
 import { processIo } from "./commands/io.ts";
 import { runKeysRotate } from "./commands/keys.ts";
+import { runRestore } from "./commands/restore.ts";
 import { probeSenders } from "./commands/probe-senders.ts";
 import { runServe } from "./commands/serve.ts";
 import { version } from "./commands/version.ts";
@@ -86,15 +87,23 @@ for (const action of ["show", "remove"] as const) {
 }
 
 const keys = program.command("keys").description("keys of the vault");
-command(keys, "rotate", "make a new key and encrypt every secret under it").action(async (options: ConfigOption) => {
-  exitCode = await runKeysRotate({ config: options.config }, io);
-});
+command(keys, "rotate", "make a new data key and encrypt every secret under it, while the server runs")
+  .option("--master", "make a new master key instead, while the server is stopped", false)
+  .action(async (options: ConfigOption & { readonly master: boolean }) => {
+    exitCode = await runKeysRotate({ config: options.config, master: options.master }, io);
+  });
 
 command(program, "backup <file>", "a consistent copy of the running server's database, secrets as ciphertext").action(
   async (file: string, options: ConfigOption) => {
     exitCode = await runBackup({ config: options.config, file }, io);
   },
 );
+
+command(program, "restore <file>", "put a backup in the place of the database, while the server is stopped")
+  .option("--force", "replace the database that is there", false)
+  .action((file: string, options: ConfigOption & { readonly force: boolean }) => {
+    exitCode = runRestore({ config: options.config, file, force: options.force }, io);
+  });
 
 const bench = program.command("bench").description("measure this machine");
 bench

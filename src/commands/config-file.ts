@@ -23,8 +23,9 @@ export function choreConfigOrFaults(
   given: string | undefined,
   env: Environment,
   io: CommandIo,
+  calls = true,
 ): ChoreConfig | undefined {
-  return readOrFaults(loadChoreConfig, given, env, io);
+  return readOrFaults((file, from) => loadChoreConfig(file, from, calls), given, env, io);
 }
 
 function readOrFaults<Read>(

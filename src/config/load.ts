@@ -43,12 +43,13 @@ export function loadConfig(file: string | undefined, env: Environment): Config {
 }
 
 /**
- * The same for a chore on the running server, which may run as another user and without the server's environment: variables
- * and files that only the server needs may be missing. Whatever is wrong in the text itself is a fault all the same.
+ * The same for a chore, which may run as another user and without the server's environment: variables and files that it does not
+ * need itself may be missing. `calls`: it calls the running server, so the operator's token must be there. Whatever is wrong in
+ * the text itself is a fault all the same.
  */
-export function loadChoreConfig(file: string | undefined, env: Environment): ChoreConfig {
+export function loadChoreConfig(file: string | undefined, env: Environment, calls = true): ChoreConfig {
   const { config, faults } = readConfig(file, env);
-  const standing = faults.filter(({ key, isAbsent }) => !isAbsent || key.startsWith("operator."));
+  const standing = faults.filter(({ key, isAbsent }) => !isAbsent || (calls && key.startsWith("operator.")));
   if (standing.length > 0) throw new ConfigError(standing);
   const { dataDir, masterKey, operator } = config;
   return deepFreeze({ file: config.file, dataDir, masterKey, operator });

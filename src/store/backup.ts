@@ -1,7 +1,8 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Database } from "bun:sqlite";
 import { databaseFile } from "./database.ts";
+import { syncPath } from "./sync-path.ts";
 
 /**
  * Writes a consistent copy of the database (secrets as ciphertext) to a new file of mode 0600, on the disk when this
@@ -24,20 +25,11 @@ export function backupTo(dataDir: string, file: string): void {
     } finally {
       database.close();
     }
-    sync(draft);
+    syncPath(draft);
     renameSync(draft, file);
-    sync(dirname(file));
+    syncPath(dirname(file));
   } catch (cause) {
     rmSync(draft, { force: true });
     throw cause;
-  }
-}
-
-function sync(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }

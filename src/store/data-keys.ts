@@ -46,6 +46,15 @@ export function addDataKey(database: Database, master: Uint8Array, ring: KeyRing
   return id;
 }
 
+/** Wraps every data key under another master key; inside the caller's transaction. Throws when `from` does not open one. */
+export function rewrapDataKeys(database: Database, from: Uint8Array, to: Uint8Array): void {
+  for (const { key_id: id, wrapped } of wrappedKeys(database)) {
+    const key = openWith(from, place(id), wrapped);
+    if (key === undefined) throw new Error("the master key is not the one that this database was sealed under");
+    database.run("update data_keys set wrapped = ? where key_id = ?", [sealWith(to, masterKeyId, place(id), key), id]);
+  }
+}
+
 /** Forgets every data key but the current one: in the database first, then in memory. */
 export function dropOldDataKeys(database: Database, ring: KeyRing): void {
   database.run("delete from data_keys where key_id <> ?", [ring.current]);

@@ -46,7 +46,12 @@ export function openWriter(dataDir: string): Database {
 
 /** Opens the database to read from any thread, while another one writes it. */
 export function openReader(dataDir: string): Database {
-  const database = new Database(databaseFile(dataDir), { readonly: true });
+  return openReadOnly(databaseFile(dataDir));
+}
+
+/** The same for a database file anywhere. */
+export function openReadOnly(file: string): Database {
+  const database = new Database(file, { readonly: true });
   database.run(`pragma busy_timeout = ${busyTimeoutMs}`);
   database.run("pragma trusted_schema = off");
   database.run("pragma query_only = on");

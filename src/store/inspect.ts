@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
-import { databaseFile, openReader } from "./database.ts";
+import { databaseFile, openReadOnly } from "./database.ts";
 import { opensDataKeys } from "./data-keys.ts";
-import { readMasterKey } from "./master-key.ts";
+import { nextMasterKeyFile, readMasterKey } from "./master-key.ts";
 import { schemaVersion, schemaVersionOf } from "./migrate.ts";
 
 /**
@@ -19,7 +19,17 @@ export function inspectData(
     // A missing file is made at the first start; a missing variable is not.
     return master.ok || masterKey.startsWith("file:") ? [] : [`master key: ${master.text}`];
   }
-  const database = openReader(dataDir);
+  return inspectFile(databaseFile(dataDir), masterKey, env);
+}
+
+/** The same of one database file, which exists: is it of a version that this program knows, and does the master key open it? */
+export function inspectFile(
+  file: string,
+  masterKey: string,
+  env: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const master = readMasterKey(masterKey, env);
+  const database = openReadOnly(file);
   try {
     const version = schemaVersionOf(database);
     if (version === 0) return [];
@@ -28,11 +38,12 @@ export function inspectData(
         `the database has schema ${version}, this program knows ${schemaVersion}: run the newer Wakeline that wrote it`,
       ];
     }
-    if (!master.ok)
-      return [`master key: ${master.text}, but the database is sealed under it; put it back from its backup`];
-    return opensDataKeys(database, master.key)
-      ? []
-      : ["the master key is not the one that the database was sealed under; put the right one back"];
+    if (master.ok && opensDataKeys(database, master.key)) return [];
+    if (masterKey.startsWith("file:") && existsSync(nextMasterKeyFile(masterKey.slice("file:".length))))
+      return ["a rotation of the master key was cut short: run `wakeline keys rotate --master` again"];
+    return master.ok
+      ? ["the master key is not the one that the database was sealed under; put the right one back"]
+      : [`master key: ${master.text}, but the database is sealed under it; put it back from its backup`];
   } finally {
     database.close();
   }

@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { randomBytes } from "node:crypto";
+import { syncPath } from "./sync-path.ts";
 import { keyBytes } from "./vault.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -32,6 +33,15 @@ export function readMasterKey(source: string, env: Environment): MasterKey {
   return { ok: true, key };
 }
 
+/** Where a rotation keeps the new key until the database is under it, and the old one after. */
+export function nextMasterKeyFile(file: string): string {
+  return `${file}.next`;
+}
+
+export function previousMasterKeyFile(file: string): string {
+  return `${file}.previous`;
+}
+
 /** 32 bytes from base64 or base64url, white space around them allowed; undefined for anything else. */
 export function parseMasterKey(text: string): Buffer | undefined {
   const trimmed = text.trim();
@@ -55,8 +65,6 @@ export function createMasterKeyFile(file: string): Buffer {
   } finally {
     closeSync(descriptor);
   }
-  const folderDescriptor = openSync(folder, "r");
-  fsyncSync(folderDescriptor);
-  closeSync(folderDescriptor);
+  syncPath(folder);
   return key;
 }

@@ -73,6 +73,7 @@ fcm = { service_account_file = "no.json" }
         "http.listen",
         "operator.token",
       ]);
+      expect(faultsOf(() => loadChoreConfig(file, {}, false)).map(({ key }) => key)).toEqual(["http.listen"]);
     });
   });
 });

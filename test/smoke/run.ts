@@ -100,7 +100,7 @@ async function checkCommandLine(folder: string): Promise<void> {
   const version = await run(folder, ["--version"]);
   expect(version.code === 0 && /^\d+\.\d+\.\d+/.test(version.out), "--version prints a version", version.err);
   const help = await run(folder, ["--help"]);
-  const commands = ["serve", "init", "check", "demo", "bench", "accounts", "keys", "backup"];
+  const commands = ["serve", "init", "check", "demo", "bench", "accounts", "keys", "backup", "restore"];
   const missing = commands.filter((name) => !help.out.includes(name));
   expect(help.code === 0 && missing.length === 0, "--help names every command", `missing: ${missing.join(" ")}`);
   const wrong = await run(folder, ["serve", "--no-such-flag"]);
