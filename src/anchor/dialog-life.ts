@@ -10,7 +10,9 @@ import type { Core } from "./core.ts";
 import { cseqOf, dialogFields, routeSetOf, targetOf, type Dialog } from "./dialog.ts";
 import { learnFarEnd } from "./far-end.ts";
 import type { Flow } from "./flow.ts";
-import { dialogIdleMs, dialogLingerMs, subscriptionDefaultSec } from "./limits.ts";
+import { challengedKeptMs, dialogIdleMs, dialogLingerMs, subscriptionDefaultSec } from "./limits.ts";
+import { LostPhoneBye } from "./own-requests.ts";
+import { unrepeatedReason } from "./reason.ts";
 
 /** Which way a request goes. */
 export type Direction = "toPhone" | "toServer";
@@ -41,6 +43,8 @@ const refreshing: ReadonlySet<MethodId> = new Set([
 export class DialogLife {
   readonly #core: Core;
   readonly #timers = new Map<Dialog, Alarm>();
+  /** Dialogs whose BYE was challenged, until it comes again. */
+  readonly #challenged = new Map<Dialog, Alarm>();
 
   constructor(core: Core) {
     this.#core = core;
@@ -109,8 +113,8 @@ export class DialogLife {
     const cseq = cseqOf(view);
     if (direction === "toPhone") dialog.remoteCSeq = Math.max(dialog.remoteCSeq, cseq);
     else dialog.deviceCSeq = Math.max(dialog.deviceCSeq, cseq);
-    if (refreshing.has(view.method)) this.#retarget(dialog, direction === "toPhone" ? "remote" : "device", view);
     if (view.method === Method.notify) this.#onNotify(dialog, view);
+    if (view.method === Method.bye) this.#clearChallenge(dialog);
   }
 
   /** A response to a request of `method` in the dialog passes; `direction` is the request's. */
@@ -118,12 +122,18 @@ export class DialogLife {
     const { method } = request;
     if (view.status < 200) return;
     if (view.status < 300) {
-      if (refreshing.has(method)) this.#retarget(dialog, direction === "toPhone" ? "device" : "remote", view);
+      if (refreshing.has(method)) {
+        // §14.1: what was refused has moved nothing.
+        this.#retarget(dialog, direction === "toPhone" ? "remote" : "device", request);
+        this.#retarget(dialog, direction === "toPhone" ? "device" : "remote", view);
+      }
       if (method === Method.subscribe) this.#subscribed(dialog, subscriptionKey(request), expiresSecOf(view, request));
       if (method === Method.refer) this.#subscribed(dialog, `refer;${cseqOf(request)}`, subscriptionDefaultSec);
     }
     // §15.1.1: whatever is answered to BYE, the INVITE usage is over; but a challenge asks for the BYE once more.
-    if (method === Method.bye && !isChallenge(view.status)) this.endCall(dialog);
+    if (method !== Method.bye) return;
+    if (isChallenge(view.status)) this.#onChallengedBye(dialog, direction);
+    else this.endCall(dialog);
   }
 
   confirm(dialog: Dialog): void {
@@ -140,6 +150,7 @@ export class DialogLife {
 
   /** The INVITE usage ended: by BYE, by a failed INVITE, or because the phone is lost. */
   endCall(dialog: Dialog): void {
+    this.#clearChallenge(dialog);
     if (!dialog.inCall) return;
     dialog.inCall = false;
     this.#settle(dialog);
@@ -150,6 +161,25 @@ export class DialogLife {
       if (other.record === record && other.inCall) return;
     }
     this.#core.calls.end(record, "ended");
+  }
+
+  /**
+   * A BYE was challenged. Whoever sent it has hung up, whether or not it knows a password: when the BYE does not come again the call
+   * ends all the same, and the far end of a phone hears so from us.
+   */
+  #onChallengedBye(dialog: Dialog, direction: Direction): void {
+    this.#clearChallenge(dialog);
+    if (!dialog.inCall) return;
+    const end = this.#core.alarms.set(this.#core.nowMs() + challengedKeptMs, () => {
+      if (direction === "toServer") new LostPhoneBye(this.#core, dialog, unrepeatedReason).send();
+      this.endCall(dialog);
+    });
+    this.#challenged.set(dialog, end);
+  }
+
+  #clearChallenge(dialog: Dialog): void {
+    this.#core.alarms.clear(this.#challenged.get(dialog));
+    this.#challenged.delete(dialog);
   }
 
   /** An early dialog that came to nothing: nobody may speak in it any more. */
@@ -242,6 +272,7 @@ export class DialogLife {
   }
 
   #forget(dialog: Dialog): void {
+    this.#clearChallenge(dialog);
     this.#core.alarms.clear(this.#timers.get(dialog));
     this.#timers.delete(dialog);
     this.#core.dialogs.remove(dialog);

@@ -70,7 +70,7 @@ export const goneCallKeptMs = 30_000;
 export const messageHoldMs = 25_000;
 /** ... and this long for the answer of a phone that has it. */
 export const messageAnswerMs = 31_000;
-/** A phone answers the challenge to its INVITE within this, or its call is over; a person may be asked for the password. */
+/** A phone answers the challenge to its INVITE or BYE within this, or its call is over; a person may be asked for the password. */
 export const challengedKeptMs = 32_000;
 /** A request of a phone waits this long for its server's address: twice the resolver's bound. */
 export const serverUnknownMs = 6_000;

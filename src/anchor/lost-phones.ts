@@ -1,11 +1,13 @@
-import type { Core } from "./core.ts";
+import { Header } from "../sip/message/header.ts";
+import { Method } from "../sip/message/method.ts";
+import { errandOf, type Core } from "./core.ts";
 import type { DeviceLink } from "./device-link.ts";
 import type { Dialog } from "./dialog.ts";
 import type { DialogLife } from "./dialog-life.ts";
 import { linkKeptMs, phoneLostMs, phoneLostQuietMs } from "./limits.ts";
 import { LostPhoneBye } from "./own-requests.ts";
 import { lostReason } from "./reason.ts";
-import type { Relay } from "./relay.ts";
+import { RelayedRequest, type Relay } from "./relay.ts";
 
 /**
  * Phones whose tunnel closed and does not come back. A call outlives its tunnel, media goes on without it; but when the far end waits
@@ -47,13 +49,22 @@ export class LostPhones {
     }
     if (!isOwed && awayMs < phoneLostQuietMs) return;
     for (const dialog of this.#core.dialogs.ofDevice(link.deviceId) ?? []) {
-      if (dialog.inCall && dialog.confirmed) this.#end(dialog);
+      if (dialog.inCall && dialog.confirmed) this.#end(dialog, link);
     }
   }
 
-  #end(dialog: Dialog): void {
+  #end(dialog: Dialog, link: DeviceLink): void {
     new LostPhoneBye(this.#core, dialog, lostReason).send();
     this.#life.endCall(dialog);
+    // §15.1.2: with the dialog goes the INVITE that is open in it.
+    for (const tx of link.pending) {
+      const { responder } = errandOf(tx);
+      if (tx.method !== Method.invite || !(responder instanceof RelayedRequest)) continue;
+      if (tx.request.value(Header.callId) !== dialog.callId) continue;
+      responder.fail(487, "Request Terminated");
+      this.#core.settled(tx);
+      this.#core.transactions.forget(tx);
+    }
   }
 
   #isSpent(link: DeviceLink, closedAtMs: number): boolean {

@@ -15,14 +15,7 @@ import type { DeviceLink } from "./device-link.ts";
 import type { Dialog } from "./dialog.ts";
 import type { DialogLife, DialogMaking } from "./dialog-life.ts";
 import type { Flow } from "./flow.ts";
-import {
-  challengedKeptMs,
-  dialogsPerCallMax,
-  pendingPerDeviceMax,
-  routeRetryMs,
-  serverUnknownMs,
-  timerCMs,
-} from "./limits.ts";
+import { challengedKeptMs, dialogsPerCallMax, pendingPerDeviceMax, routeRetryMs, serverUnknownMs } from "./limits.ts";
 import { RelayedRequest, type Relay } from "./relay.ts";
 import { hopsLeft, requestToServer } from "./rewriting.ts";
 
@@ -47,7 +40,6 @@ interface Seed {
   readonly making: DialogMaking;
   readonly deviceTag: string;
   record: CallRecord | undefined;
-  timerC: Alarm | undefined;
   dialogs: number;
 }
 
@@ -221,7 +213,7 @@ export class Outbound {
         new RelayedRequest(
           this.#core,
           asker,
-          (response) => this.#onResponse(seed, relayed, response),
+          (response) => this.#onResponse(seed, response),
           () => {
             done();
             this.#onDone(seed, asker);
@@ -239,7 +231,6 @@ export class Outbound {
       making: { accountId, deviceId: link.deviceId, record, contact, flow, direction: "toServer", request },
       deviceTag: tagOf(request, Header.from) ?? "",
       record,
-      timerC: undefined,
       dialogs: 0,
     };
     const callId = request.value(Header.callId) ?? "";
@@ -249,18 +240,10 @@ export class Outbound {
     return seed;
   }
 
-  #onResponse(seed: Seed, relayed: RelayedRequest, view: SipView): void {
+  #onResponse(seed: Seed, view: SipView): void {
     const { request } = seed.making;
     const { status } = view;
     const isInvite = request.method === Method.invite;
-    if (isInvite && status < 200) {
-      // §16.7 step 2. The phone may be gone: nobody else would end it.
-      this.#core.alarms.clear(seed.timerC);
-      seed.timerC = this.#core.alarms.set(this.#core.nowMs() + timerCMs, () => {
-        relayed.cancel(undefined);
-        relayed.fail(408, "Request Timeout");
-      });
-    }
     const forms = isInvite || request.method === Method.subscribe || request.method === Method.refer;
     if (!forms || status >= 300) return;
     const known = seed.dialogs < dialogsPerCallMax || status >= 200;
@@ -278,7 +261,6 @@ export class Outbound {
 
   /** The request has its final answer, or never will. */
   #onDone(seed: Seed, asker: PhoneAsker): void {
-    this.#core.alarms.clear(seed.timerC);
     const callId = seed.making.request.value(Header.callId) ?? "";
     const seeds = this.#seeds.get(callId);
     seeds?.delete(seed);

@@ -15,6 +15,9 @@ export const forgottenReason = 'SIP;cause=481;text="Call is gone"';
 /** What the far end is told when the phone is lost for good. */
 export const lostReason = 'SIP;cause=480;text="Phone lost"';
 
+/** ... when its BYE was challenged and it did not try again. */
+export const unrepeatedReason = 'SIP;cause=200;text="Phone has hung up"';
+
 /** All Reason values as one header value, as they came (rule 12: pass them on); undefined when there is none. */
 export function reasonOf(view: SipView): string | undefined {
   const values = listValues(view, Header.reason);

@@ -5,6 +5,7 @@ import { tagOf } from "../sip/message/read-address.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { writeCancel } from "../sip/message/write-ack-cancel.ts";
 import type { ClientTransaction, ServerTransaction } from "../sip/transaction/transactions.ts";
+import type { Alarm } from "./alarms.ts";
 import { passAsProxy, PhoneAsker, ServerAsker, type Asker } from "./asker.ts";
 import { newTag } from "./call-uuid.ts";
 import type { Belonging, Cancellable, Core, Responder } from "./core.ts";
@@ -13,14 +14,17 @@ import type { Dialog } from "./dialog.ts";
 import { isChallenge, type DialogLife, type Direction } from "./dialog-life.ts";
 import { wayOf } from "./far-end.ts";
 import type { Flow } from "./flow.ts";
-import { relaysPerDeviceMax } from "./limits.ts";
+import { relaysPerDeviceMax, timerCMs } from "./limits.ts";
 import { reasonOf } from "./reason.ts";
 import { hopsLeft, requestToPhone, requestToServer } from "./rewriting.ts";
 
 /** Called with each response before it is passed on. */
 export type Observe = (view: SipView) => void;
 
-/** One request that goes on to the other side, and its answers back: hop by hop (RFC 3261 §16), an ACK to a 2xx excepted. */
+/**
+ * One request that goes on to the other side, and its answers back: hop by hop (RFC 3261 §16), an ACK to a 2xx excepted. An INVITE that is
+ * answered by nothing but 1xx is cancelled in the end (timer C, §16.8): whoever should do so may be gone.
+ */
 export class RelayedRequest implements Responder, Cancellable {
   readonly asker: Asker;
   readonly #core: Core;
@@ -28,6 +32,7 @@ export class RelayedRequest implements Responder, Cancellable {
   readonly #onDone: () => void;
   #tx: ClientTransaction | undefined;
   #otherwise: (() => void) | undefined;
+  #timerC: Alarm | undefined;
   #done = false;
 
   constructor(core: Core, asker: Asker, observe: Observe, onDone: () => void) {
@@ -54,6 +59,7 @@ export class RelayedRequest implements Responder, Cancellable {
 
   onResponse(_tx: ClientTransaction, view: SipView, source: Source | undefined): void {
     this.#core.received(this.asker.belonging, source === undefined ? "device" : "server", view);
+    if (view.status < 200 && !this.#done) this.#patience(view.status);
     // §16.7 step 5: a 100 is hop by hop.
     if (view.status === 100) return;
     this.#observe(view);
@@ -92,6 +98,14 @@ export class RelayedRequest implements Responder, Cancellable {
     this.#finish();
   }
 
+  /** §16.7 step 2: each 1xx but 100 starts timer C again. */
+  #patience(status: number): void {
+    if (this.asker.tx.method !== Method.invite || (status === 100 && this.#timerC !== undefined)) return;
+    this.#core.alarms.clear(this.#timerC);
+    // What answers not even the CANCEL is taken for cancelled after 64*T1 (§9.1), by its transaction.
+    this.#timerC = this.#core.alarms.set(this.#core.nowMs() + timerCMs, () => this.cancel(undefined));
+  }
+
   #fail(status: number, reason: string): void {
     this.asker.answer(status, reason, { toTag: newTag(this.#core.options.random) });
   }
@@ -99,6 +113,7 @@ export class RelayedRequest implements Responder, Cancellable {
   #finish(): void {
     if (this.#done) return;
     this.#done = true;
+    this.#core.alarms.clear(this.#timerC);
     this.#onDone();
   }
 }

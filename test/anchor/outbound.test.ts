@@ -140,11 +140,43 @@ describe("a call from the phone", () => {
     bench.pass(599_000);
     mobile.nothing();
     bench.pass(1_200);
-    mobile.gets(408);
     server.gets("CANCEL");
     server.answers(passed, 487);
     server.gets("ACK");
+    mobile.gets(487);
+    expect(bench.anchor.running).toBe(0);
+  });
+
+  test("timer C: ... and one that says no more than 100, and nothing to the CANCEL", () => {
+    const { bench, server, alice, mobile } = scene("tcp");
+    mobile.request("INVITE", alice);
+    mobile.gets(100);
+    const passed = server.gets("INVITE");
+    server.answers(passed, 100);
+    bench.pass(601_000);
+    server.gets("CANCEL");
     mobile.nothing();
+    bench.pass(33_000);
+    mobile.gets(408);
+    expect(bench.anchor.running).toBe(0);
+  });
+
+  test("timer C, §9.1: an answer that crosses the CANCEL is the phone's, and its call", () => {
+    const { bench, server, alice, mobile } = scene("tcp");
+    const invite = mobile.request("INVITE", alice);
+    mobile.gets(100);
+    const passed = server.gets("INVITE");
+    server.answers(passed, 180);
+    mobile.gets(180);
+    bench.pass(601_000);
+    server.gets("CANCEL");
+    server.answers(passed, 200);
+    const answer = mobile.gets(200);
+    mobile.inOwn("ACK", invite, answer);
+    server.gets("ACK");
+    mobile.inOwn("BYE", invite, answer);
+    server.answers(server.gets("BYE"), 200);
+    mobile.gets(200);
     expect(bench.anchor.running).toBe(0);
   });
 
