@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { traceMinutesDefault, traceMinutesMax, type TraceWishes } from "./commands/accounts-trace.ts";
 import { runAccounts } from "./commands/accounts.ts";
 import { runBackup } from "./commands/backup.ts";
 import { type BenchRegistrationsOptions, runBenchRegistrations } from "./commands/bench.ts";
@@ -35,6 +36,14 @@ function portOf(text: string): number {
     throw new InvalidArgumentError("A port is a whole number from 0 to 65535.");
   }
   return port;
+}
+
+function minutesOf(text: string): number {
+  const minutes = Number(text);
+  if (!Number.isInteger(minutes) || minutes < 0 || minutes > traceMinutesMax) {
+    throw new InvalidArgumentError(`Minutes are a whole number from 0 to ${traceMinutesMax}.`);
+  }
+  return minutes;
 }
 
 const program = new Command("wakeline")
@@ -85,6 +94,12 @@ for (const action of ["show", "remove"] as const) {
       exitCode = await runAccounts({ ...options, config: options.config, action, account }, io);
     });
 }
+command(accounts, "trace <account>", "what passes for one, drawn as a ladder while it happens")
+  .option("--minutes <n>", "how long; 0: what was traced before", minutesOf, traceMinutesDefault)
+  .option("--messages", "each message, masked, under its arrow", false)
+  .action(async (account: string, options: ConfigOption & TraceWishes) => {
+    exitCode = await runAccounts({ config: options.config, action: "trace", account, trace: options }, io);
+  });
 
 const keys = program.command("keys").description("keys of the vault");
 command(keys, "rotate", "make a new data key and encrypt every secret under it, while the server runs")

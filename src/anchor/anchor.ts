@@ -186,6 +186,10 @@ export class Anchor {
     return this.#parts.core.recorder.isTracing;
   }
 
+  isTraced(accountId: AccountId): boolean {
+    return this.#parts.core.recorder.isTraced(accountId);
+  }
+
   /** A REGISTER of the keeper's, or its answer, for the account's trace. */
   registering(accountId: AccountId, isOurs: boolean, view: SipView): void {
     const { recorder } = this.#parts.core;

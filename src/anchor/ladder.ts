@@ -1,5 +1,7 @@
 import type { AccountId, DeviceId } from "../base/ids.ts";
+import { labelOf } from "../base/ladder.ts";
 import { firstLine, maskMessage } from "../sip/message/mask.ts";
+import { cseqMethodText } from "../sip/message/read-cseq.ts";
 import { MessageKind, type SipView } from "../sip/message/view.ts";
 import type { LadderEntry } from "../workers/protocol.ts";
 import { ladderCharsMax, ladderEntriesMax, tracesMax } from "./limits.ts";
@@ -60,6 +62,14 @@ export class Recorder {
     this.#traces.set(accountId, untilMs);
   }
 
+  isTraced(accountId: AccountId): boolean {
+    const untilMs = this.#traces.get(accountId);
+    if (untilMs === undefined) return false;
+    if (this.#wallMs() < untilMs) return true;
+    this.#traces.delete(accountId);
+    return false;
+  }
+
   /** A SIP message, masked. */
   message(
     ladder: Ladder | undefined,
@@ -69,13 +79,14 @@ export class Recorder {
     view: SipView,
     deviceId?: DeviceId,
   ): void {
-    if (ladder === undefined && !this.#isTraced(accountId)) return;
+    if (ladder === undefined && !this.isTraced(accountId)) return;
     this.#write(ladder, accountId, {
       atMs: this.#wallMs(),
       from,
       to,
       ...(deviceId === undefined ? {} : { deviceId }),
-      label: labelOf(view),
+      label: labelOf(firstLine(view)),
+      ...(view.kind === MessageKind.response ? { detail: cseqMethodText(view) } : {}),
       text: maskMessage(view),
     });
   }
@@ -89,7 +100,7 @@ export class Recorder {
     label: string,
     deviceId?: DeviceId,
   ): void {
-    if (ladder === undefined && !this.#isTraced(accountId)) return;
+    if (ladder === undefined && !this.isTraced(accountId)) return;
     this.#write(ladder, accountId, {
       atMs: this.#wallMs(),
       from,
@@ -101,21 +112,6 @@ export class Recorder {
 
   #write(ladder: Ladder | undefined, accountId: AccountId, entry: LadderEntry): void {
     ladder?.add(entry);
-    if (this.#isTraced(accountId)) this.#uplink.emit({ kind: "ladder", accountId, entry });
+    if (this.isTraced(accountId)) this.#uplink.emit({ kind: "ladder", accountId, entry });
   }
-
-  #isTraced(accountId: AccountId): boolean {
-    const untilMs = this.#traces.get(accountId);
-    if (untilMs === undefined) return false;
-    if (this.#wallMs() < untilMs) return true;
-    this.#traces.delete(accountId);
-    return false;
-  }
-}
-
-/** `INVITE`, or `200 OK`. */
-function labelOf(view: SipView): string {
-  return view.kind === MessageKind.request
-    ? (firstLine(view).split(" ", 1)[0] ?? "")
-    : firstLine(view).slice("SIP/2.0 ".length);
 }

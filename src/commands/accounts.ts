@@ -1,4 +1,5 @@
 import type { ChoreConfig } from "../config/config.ts";
+import { traceAccount, traceMinutesDefault, type TraceWishes } from "./accounts-trace.ts";
 import { choreConfigOrFaults, type Environment } from "./config-file.ts";
 import type { CommandIo } from "./io.ts";
 import { callOperator, OperatorCallError, record } from "./operator-call.ts";
@@ -8,13 +9,15 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export interface AccountsArgs {
   readonly config: string | undefined;
-  readonly action: "list" | "show" | "remove";
-  /** show, remove: an account's id, or `user@domain` when only one account has it. list: text that username or domain contain. */
+  readonly action: "list" | "show" | "remove" | "trace";
+  /** show, remove, trace: an account's id, or `user@domain` when only one account has it. list: text that username or domain contain. */
   readonly account?: string | undefined;
   readonly json?: boolean | undefined;
+  /** Of trace. */
+  readonly trace?: TraceWishes | undefined;
 }
 
-/** `wakeline accounts list|show|remove`, on the running server. Returns the exit code. */
+/** `wakeline accounts list|show|remove|trace`, on the running server. Returns the exit code. */
 export async function runAccounts(args: AccountsArgs, io: CommandIo, env: Environment = process.env): Promise<number> {
   if (args.action !== "list" && (args.account ?? "") === "") {
     io.err(`accounts ${args.action}: name an account by its id or user@domain`);
@@ -27,6 +30,8 @@ export async function runAccounts(args: AccountsArgs, io: CommandIo, env: Enviro
     const id = await idOf(config, args.account ?? "");
     if (args.action === "show") {
       io.out(JSON.stringify(await callOperator(config, "GET", `/operator/v1/accounts/${id}`), undefined, 2));
+    } else if (args.action === "trace") {
+      await traceAccount(config, id, args.trace ?? { minutes: traceMinutesDefault, messages: false }, io);
     } else {
       await callOperator(config, "DELETE", `/operator/v1/accounts/${id}`);
       io.out(`${args.account} removed: its password and its calls are erased, its binding is being withdrawn`);

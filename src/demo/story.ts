@@ -1,3 +1,4 @@
+import { labelOf } from "../base/ladder.ts";
 import type { PushPayload } from "../push/types.ts";
 import { DemoPhone } from "./phone.ts";
 import { openDemoRegistrar } from "./registrar.ts";
@@ -21,8 +22,8 @@ export interface DemoOutcome {
 export type Rail = "phone" | "wakeline" | "registrar" | "caller";
 
 export interface LadderSink {
-  /** An arrow between two rails. */
-  arrow(from: Rail, to: Rail, label: string): void;
+  /** An arrow between two rails; `detail` as in a rung of `base/ladder.ts`. */
+  arrow(from: Rail, to: Rail, label: string, detail?: string): void;
   /** A step of the story that has happened, or the one that did not. */
   step(text: string, ok: boolean): void;
 }
@@ -112,7 +113,7 @@ export async function tellStory(
         ladder.arrow(
           direction === "in" ? other : "registrar",
           direction === "in" ? "registrar" : other,
-          label(firstLine, cseq),
+          ...words(firstLine, cseq),
         );
       },
     });
@@ -155,7 +156,7 @@ export async function tellStory(
         ladder.arrow(
           direction === "in" ? "wakeline" : "phone",
           direction === "in" ? "phone" : "wakeline",
-          label(firstLine, cseq),
+          ...words(firstLine, cseq),
         ),
       onCall: (call) => ringing(call),
     });
@@ -250,8 +251,8 @@ async function waitFor(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-/** `INVITE`, or `200 (INVITE)`. */
-function label(firstLine: string, cseq: string): string {
-  const status = /^SIP\/2\.0 (\d{3})/.exec(firstLine)?.[1];
-  return status === undefined ? (firstLine.split(" ")[0] ?? "") : `${status} (${cseq.split(" ")[1] ?? ""})`;
+/** Label and, of an answer, the method that it answers. */
+function words(firstLine: string, cseq: string): [label: string, detail?: string] {
+  const label = labelOf(firstLine);
+  return firstLine.startsWith("SIP/2.0 ") ? [label, cseq.split(" ")[1] ?? ""] : [label];
 }

@@ -2,12 +2,13 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isAbsolute } from "node:path";
 import { Type } from "@sinclair/typebox";
 import type { AccountId, CallUuid } from "../base/ids.ts";
+import { ladderText } from "../base/ladder.ts";
 import type { AccountRecord, SubscriptionRecord } from "../base/records.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { JournalEntry, Store } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
-import type { CallSummary } from "../workers/protocol.ts";
+import type { CallSummary, LadderEntry } from "../workers/protocol.ts";
 import { bearerOf } from "./callers.ts";
 import type { DeviceTokens } from "./device-tokens.ts";
 import { jsonBody, problemOf, routes } from "./elysia-base.ts";
@@ -54,6 +55,8 @@ const AccountsQuery = Type.Object({
   q: Type.Optional(Type.String({ maxLength: 255 })),
 });
 
+/** `text`: drawn for a terminal; `long`: with the messages, masked, under their arrows. */
+const LadderQuery = Type.Object({ format: Type.Optional(Type.Union([Type.Literal("text"), Type.Literal("long")])) });
 const CallsQuery = Type.Object({
   account: Type.Optional(Type.String({ maxLength: 64 })),
   limit: Type.Optional(Type.String({ pattern: "^[0-9]{1,5}$" })),
@@ -237,11 +240,16 @@ function watchRoutes(parts: OperatorParts) {
       },
       { query: CallsQuery },
     )
-    .get("/operator/v1/calls/:id", async ({ params }) => {
-      const found = await shards.call(params.id as CallUuid);
-      if (found === undefined) return problem(notFound);
-      return json({ ...summaryView(found.summary), ladder: found.ladder.map(ladderView) });
-    })
+    .get(
+      "/operator/v1/calls/:id",
+      async ({ params, query: { format } }) => {
+        const found = await shards.call(params.id as CallUuid);
+        if (found === undefined) return problem(notFound);
+        if (format !== undefined) return drawn(found.ladder, format);
+        return json({ ...summaryView(found.summary), ladder: found.ladder.map(ladderView) });
+      },
+      { query: LadderQuery },
+    )
     .get(
       "/operator/v1/events",
       ({ query }) => {
@@ -264,9 +272,20 @@ function watchRoutes(parts: OperatorParts) {
       },
       { parse: jsonBody, body: TraceBody },
     )
-    .get("/operator/v1/trace/:account", ({ params }) =>
-      json(feed.ladderOf(params.account as AccountId).map(ladderView)),
+    .get(
+      "/operator/v1/trace/:account",
+      ({ params, query: { format } }) => {
+        const rungs = feed.ladderOf(params.account as AccountId);
+        return format === undefined ? json(rungs.map(ladderView)) : drawn(rungs, format);
+      },
+      { query: LadderQuery },
     );
+}
+
+function drawn(rungs: readonly LadderEntry[], format: "text" | "long"): Response {
+  return new Response(`${ladderText(rungs, { isLong: format === "long" })}\n`, {
+    headers: { "content-type": "text/plain; charset=utf-8" },
+  });
 }
 
 function choreRoutes(parts: OperatorParts) {

@@ -160,6 +160,7 @@ export function ladderView(entry: LadderEntry): View {
     to: entry.to,
     device: entry.deviceId,
     label: entry.label,
+    detail: entry.detail,
     text: entry.text,
   };
 }

@@ -16,6 +16,7 @@ import type { Columns } from "./columns.ts";
 import { Conduct } from "./conduct.ts";
 import { Ledger } from "./ledger.ts";
 import { RegistrationStateId, type RegistrationStateNumber } from "./machine.ts";
+import { branchChars, branchRow } from "./names.ts";
 import { PresenceRequests } from "./presence-requests.ts";
 import type { ProfileKey } from "./profile.ts";
 import { Proofs } from "./proofs.ts";
@@ -272,6 +273,13 @@ export class Keeper {
     const row = this.#columns.find(accountId);
     if (row === undefined || !this.#columns.is(row, Flag.wanted)) return;
     this.#columns.set(row, Flag.denied, false);
+  /** The account that our REGISTER with this branch is for: its registration, a query, or a check of credentials. */
+  accountOfBranch(branch: string): AccountId | undefined {
+    if (branch.length !== branchChars) return this.#proofs.accountOf(branch);
+    const row = branchRow(Buffer.from(branch, "latin1"), 0) as RegistrationIndex;
+    return row >= 0 && this.#columns.isUsed(row) ? this.#columns.accountId(row) : undefined;
+  }
+
     this.#columns.setFailures(row, 0);
     const registrar = this.#ledger.registrar(row);
     registrar.breaker.close();

@@ -1,4 +1,5 @@
 import type { AccountId, CallUuid, DeviceId, SubscriptionId, TunnelId } from "../base/ids.ts";
+import type { Rung } from "../base/ladder.ts";
 import type { TlsMaterial } from "../net/trust.ts";
 import type { Presence, RegistrationMode, Secret } from "../base/records.ts";
 
@@ -95,14 +96,11 @@ export interface RegistrarStatus {
   readonly lastStatus: number;
 }
 
-/** One line of a ladder. `text` is the message with credentials and body masked. */
-export interface LadderEntry {
-  readonly atMs: number;
+/** One rung of a call's or an account's ladder. `text` is the message with credentials and body masked. */
+export interface LadderEntry extends Rung {
   readonly from: "server" | "wakeline" | "device" | "push";
   readonly to: "server" | "wakeline" | "device" | "push";
   readonly deviceId?: DeviceId;
-  readonly label: string;
-  readonly text?: string;
 }
 
 export interface CallSummary {

@@ -2,10 +2,9 @@ import type { AccountId } from "../base/ids.ts";
 import type { Endpoint, LocalAddress, Network, PeerId, SendOutcome, Source } from "../net/network.ts";
 import { Header } from "../sip/message/header.ts";
 import { Method } from "../sip/message/method.ts";
-import { addressesOf } from "../sip/message/read-address.ts";
+import { topBranch } from "../sip/message/read-via.ts";
 import { scan, ScanResult } from "../sip/message/scan.ts";
 import { MessageKind, SipView } from "../sip/message/view.ts";
-import { parseUriText, uriParam } from "../sip/uri.ts";
 
 /** REGISTERs of traced accounts whose answers are awaited; the oldest goes first. */
 const awaitedMax = 256;
@@ -14,9 +13,9 @@ const awaitedMax = 256;
 export interface TraceSink {
   /** Whether any account is traced: while none is, nothing is looked at. */
   readonly isTracing: boolean;
-  /** The account whose present Contact carries this `line` token. */
-  accountOf(lineToken: string): AccountId | undefined;
-  /** Writes a message down, masked, when the account is traced. */
+  /** The account that our REGISTER with this branch is for, when it is traced. */
+  tracedAccountOf(branch: string): AccountId | undefined;
+  /** Writes a message down, masked. */
   registering(accountId: AccountId, isOurs: boolean, view: SipView): void;
 }
 
@@ -86,7 +85,7 @@ export class RegisterTrace implements Network {
   #onSent(bytes: Uint8Array, from: number, to: number): void {
     const view = this.#view;
     if (scan(bytes, from, to, view) !== ScanResult.ok || view.method !== Method.register) return;
-    const accountId = this.#accountOf(view);
+    const accountId = this.#sink.tracedAccountOf(topBranch(view));
     if (accountId === undefined) return;
     const callId = view.value(Header.callId) ?? "";
     this.#awaited.delete(callId);
@@ -96,15 +95,5 @@ export class RegisterTrace implements Network {
       if (oldest !== undefined) this.#awaited.delete(oldest);
     }
     this.#sink.registering(accountId, true, view);
-  }
-
-  #accountOf(view: SipView): AccountId | undefined {
-    for (const { uri } of addressesOf(view, Header.contact)) {
-      const parsed = parseUriText(uri);
-      const line = parsed === undefined ? undefined : uriParam(parsed, "line");
-      const accountId = line === undefined ? undefined : this.#sink.accountOf(line);
-      if (accountId !== undefined) return accountId;
-    }
-    return undefined;
   }
 }

@@ -217,9 +217,9 @@ export class ShardCore implements NetworkReceiver {
       get isTracing() {
         return isTracing();
       },
-      accountOf: (lineToken) => {
-        const row = this.#keeper.rowByLine(lineToken);
-        return row === undefined ? undefined : this.#keeper.accountId(row);
+      tracedAccountOf: (branch) => {
+        const accountId = this.#keeper.accountOfBranch(branch);
+        return accountId !== undefined && this.#anchor.isTraced(accountId) ? accountId : undefined;
       },
       registering: (accountId, isOurs, view) => this.#anchor.registering(accountId, isOurs, view),
     };

@@ -56,6 +56,14 @@ describe("the ladder of a call", () => {
       "server → wakeline: 200 OK",
       "wakeline → device: 200 OK",
     ]);
+    expect(found?.ladder.map(({ detail }) => detail).filter((detail) => detail !== undefined)).toEqual([
+      "INVITE",
+      "INVITE",
+      "INVITE",
+      "INVITE",
+      "BYE",
+      "BYE",
+    ]);
     expect(found?.summary).toMatchObject({ state: "ended", direction: "inbound", devices: ["mobile", "tablet"] });
   });
 

@@ -15,6 +15,11 @@ const accounts = ids.map((id, n) => ({
   devices: n === 0 ? 1 : 2,
 }));
 
+const rungs = [
+  { at: "2026-11-24T12:00:00.000Z", from: "server", to: "wakeline", label: "INVITE", text: "INVITE sip:a SIP/2.0" },
+  { at: "2026-11-24T12:00:01.250Z", from: "device", to: "wakeline", device: "d", label: "200 OK", detail: "INVITE" },
+];
+
 /** The operator listener as the edge has it, as far as the chores go. */
 function operator(token?: string) {
   const calls: string[] = [];
@@ -42,6 +47,9 @@ function operator(token?: string) {
         ];
         return Response.json(accounts.filter((one) => one.id > after && one.username.includes(q)).slice(0, limit));
       }
+      if (url.pathname === `/operator/v1/trace/${ids[0]}`) return Response.json(rungs);
+      if (url.pathname === "/operator/v1/trace")
+        return Response.json({ until: "2026-11-24T12:01:00.000Z" }, { status: 202 });
       const found = accounts.find((one) => one.id === id);
       if (found === undefined) return Response.json({ title: "Not found" }, { status: 404 });
       return request.method === "DELETE" ? new Response(null, { status: 204 }) : Response.json(found);
@@ -80,6 +88,31 @@ describe("chores on the running server", () => {
     expect(io.errs).toEqual(["backup: disk full"]);
     expect(await runBackup({ config: config(place, server.port), file: place.write("old.db", "") }, io, {})).toBe(1);
     expect(server.calls).toHaveLength(2);
+  });
+
+  test("an account's trace is drawn; minutes of 0 begin none", async () => {
+    using place = folder();
+    using server = operator();
+    const io = heard();
+    const args = { config: config(place, server.port), action: "trace", account: ids[0] } as const;
+    expect(await runAccounts({ ...args, trace: { minutes: 0, messages: true } }, io, {})).toBe(0);
+    expect(io.outs).toEqual([
+      "              Server                    Wakeline                  Device",
+      "      0.0 ms  │──────── INVITE ────────▶│                         │",
+      "                INVITE sip:a SIP/2.0",
+      "   1250.0 ms  │                         │◀──────── 200 OK ────────│  INVITE",
+    ]);
+    expect(server.calls).toEqual([`GET /operator/v1/trace/${ids[0]}`]);
+  });
+
+  test("a trace that begins now shows only what comes", async () => {
+    using place = folder();
+    using server = operator();
+    const io = heard();
+    const args = { config: config(place, server.port), action: "trace", account: ids[0] } as const;
+    expect(await runAccounts({ ...args, trace: { minutes: 0.001, messages: false } }, io, {})).toBe(0);
+    expect(io.outs).toEqual([]);
+    expect(server.calls).toContain(`POST /operator/v1/trace {"account":"${ids[0]}","minutes":0.001}`);
   });
 
   test("accounts are listed page by page, or those that match", async () => {

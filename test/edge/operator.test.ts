@@ -281,6 +281,15 @@ describe("what the operator does", () => {
     expect((await bench.operator("GET", `/operator/v1/trace/${accountId}`)).body).toEqual([
       { at: "2026-11-24T12:00:00.000Z", from: "wakeline", to: "server", label: "REGISTER", text: "REGISTER sip:x" },
     ]);
+    const drawn = await bench.operator("GET", `/operator/v1/trace/${accountId}?format=text`);
+    expect(drawn.text.split("\n")).toEqual([
+      "              Server                    Wakeline",
+      "      0.0 ms  │◀─────── REGISTER ───────│",
+      "",
+    ]);
+    const long = await bench.operator("GET", `/operator/v1/trace/${accountId}?format=long`);
+    expect(long.text).toEndWith("│\n                REGISTER sip:x\n");
+    expect((await bench.operator("GET", `/operator/v1/trace/${accountId}?format=xml`)).status).toBe(422);
     expect((await bench.operator("POST", "/operator/v1/trace", undefined, { account: "unknown" })).status).toBe(404);
     const bad = await bench.operator("POST", "/operator/v1/trace", undefined, { account: accountId, minutes: 0, x: 1 });
     expect([bad.status, faultFields(bad)]).toEqual([422, ["minutes", "x"]]);

@@ -186,6 +186,31 @@ describe("the operator", () => {
     expect(ladder.every(({ at }) => Number.isFinite(Date.parse(at)))).toBe(true);
   });
 
+  test("a trace shows the check of a joining device's credentials, masked", async () => {
+    const { phone, account } = await lab.sleeper();
+    const found = (await lab.operator(`/operator/v1/accounts?q=${account.username}`)) as { id: string }[];
+    const id = found[0]?.id ?? "";
+    await lab.operator("/operator/v1/trace", { account: id, minutes: 1 });
+    const joining = await lab.phone();
+    expect((await joining.subscribes(account)).status).toBe(201);
+    const check = lab.provider
+      .registersOf(account.username)
+      .find(({ text }, _n, [own]) => !text.includes(own?.get("Call-ID") ?? ""));
+    const ladder = await until(
+      () => "the check is not in the trace",
+      async () => {
+        const rungs = (await lab.operator(`/operator/v1/trace/${id}`)) as { label: string; text: string }[];
+        const ofCheck = rungs.filter(({ text }) => text.includes(`Call-ID: ${check?.get("Call-ID")}`));
+        return ofCheck.length >= 4 ? ofCheck : undefined;
+      },
+    );
+    expect(ladder.map(({ label }) => label)).toEqual(["REGISTER", "401 Whatever", "REGISTER", "200 Whatever"]);
+    // A query: it names no Contact, and the answer says what is bound (RFC 3261 §10.2.3).
+    expect(ladder.map(({ text }) => /^Contact:/m.test(text))).toEqual([false, false, false, true]);
+    expect(ladder[2]?.text).toContain("Authorization: Digest ***");
+    await phone.presence("foreground");
+  });
+
   test("a trace shows an account's messages with directions, bodies masked", async () => {
     const { phone, account } = await lab.sleeper();
     const found = (await lab.operator(`/operator/v1/accounts?q=${account.username}`)) as { id: string }[];

@@ -71,6 +71,7 @@ describe("ladder layout", () => {
     expect(fitLabel("183 Session Progress", 400)).toBe("183 Session Progress");
     expect(fitLabel("183 Session Progress", 60)).toBe("183");
     expect(fitLabel("SUBSCRIBE", 40)).toBe("SUBS…");
+    expect([fitLabel("200 OK", 400, "BYE"), fitLabel("200 OK", 60, "BYE")]).toEqual(["200 OK (BYE)", "200 OK"]);
     expect(fitLabel("", 40)).toBe("");
   });
 });

@@ -25,7 +25,6 @@ export interface PhoneWorld {
   complain(rule: string, text: string, callId: string): void;
   /** A request got no answer, though its way was open all the time. */
   unanswered(what: string, callId: string): void;
-  note(callId: string, from: string, to: string, line: string): void;
   /** Opens a tunnel; the newest takes over. */
   open(phone: Phone): Tunnel;
 }

@@ -1,4 +1,5 @@
 import type { AccountId, DeviceId, TunnelId } from "../../src/base/ids.ts";
+import { labelOf, type Rung } from "../../src/base/ladder.ts";
 import type { Uplink } from "../../src/anchor/anchor.ts";
 import type { Command, Event } from "../../src/workers/protocol.ts";
 import type { VirtualWire } from "../fakes/virtual-network.ts";
@@ -22,7 +23,7 @@ export interface PoolWorld {
   phone(deviceId: DeviceId): Phone | undefined;
   accountsOf(deviceId: DeviceId): readonly AccountId[];
   seen(event: Event): void;
-  note(callId: string, from: string, to: string, line: string): void;
+  note(callId: string, rung: Omit<Rung, "atMs">): void;
 }
 
 /** What the main thread does between a shard, the push providers and the phones' WebSockets. */
@@ -80,7 +81,7 @@ export class SimPool implements Uplink {
   }
 
   #push(callId: string, deviceId: DeviceId, what: string): void {
-    this.#world.note(callId, "wakeline", deviceId.slice(-3), `push ${what}`);
+    this.#world.note(callId, { from: "wakeline", to: "device", deviceId, label: `push ${what}` });
     if (this.#dice.chance(this.#weather.pushLoss)) return;
     const [least, most] = this.#weather.pushMs;
     this.#world.wire.after(this.#dice.between(least, most), () => {
@@ -98,7 +99,7 @@ export class SimPool implements Uplink {
     this.tunnels.set(tunnelId, tunnel);
     this.#ofDevice.set(phone.deviceId, tunnel);
     tunnel.toServer(() => {
-      this.#world.note("", phone.deviceId.slice(-3), "wakeline", `tunnel ${tunnelId} open`);
+      this.#world.note("", { ...fromPhone(phone), label: `tunnel ${tunnelId} open` });
       this.#world.command({
         kind: "tunnelOpened",
         tunnelId,
@@ -170,14 +171,15 @@ export class SimTunnel implements Tunnel {
   send(text: string): void {
     this.toServer(() => {
       if (!this.isOpen) return;
-      this.#world.note(callIdOf(text), this.phone.deviceId.slice(-3), "wakeline", firstLineOf(text));
+      this.#world.note(callIdOf(text), { ...fromPhone(this.phone), ...saidIn(text) });
       this.#world.command({ kind: "frame", tunnelId: this.tunnelId, text, last: true });
     });
   }
 
   toPhone(text: string): void {
     const { wire } = this.#world;
-    this.#world.note(callIdOf(text), "wakeline", this.phone.deviceId.slice(-3), firstLineOf(text));
+    const { deviceId } = this.phone;
+    this.#world.note(callIdOf(text), { from: "wakeline", to: "device", deviceId, ...saidIn(text) });
     this.#lastToPhoneMs = Math.max(wire.clock.nowMs() + this.delayMs(), this.#lastToPhoneMs);
     wire.schedule(this.#lastToPhoneMs, () => {
       if (this.isOpen) this.phone.frame(text);
@@ -189,7 +191,7 @@ export class SimTunnel implements Tunnel {
     if (this.isClosedAtServer) return;
     this.isClosedAtServer = true;
     this.#onGone();
-    this.#world.note("", this.phone.deviceId.slice(-3), "wakeline", `tunnel ${this.tunnelId} closed`);
+    this.#world.note("", { ...fromPhone(this.phone), label: `tunnel ${this.tunnelId} closed` });
     this.#world.command({ kind: "tunnelClosed", tunnelId: this.tunnelId });
     this.isOpen = false;
   }
@@ -207,13 +209,21 @@ export class SimTunnel implements Tunnel {
   }
 }
 
+function fromPhone({ deviceId }: Phone): Pick<Rung, "from" | "to"> & { readonly deviceId: DeviceId } {
+  return { from: "device", to: "wakeline", deviceId };
+}
+
 export function firstLineOf(text: string): string {
   const end = text.indexOf("\r\n");
-  const line = text.slice(0, end < 0 ? undefined : end);
+  return text.slice(0, end < 0 ? undefined : end);
+}
+
+/** A message as a rung says it: method or status, and what tells it from others of its call. */
+export function saidIn(text: string): Pick<Rung, "label"> & { readonly detail: string } {
   const cseq = /\r\nCSeq: ([^\r]*)/.exec(text)?.[1] ?? "";
   const branch = /branch=z9hG4bK([^;,\s]*)/.exec(text)?.[1]?.slice(0, 9) ?? "";
   const tag = /\r\nTo: [^\r]*;tag=([^;\s]*)/.exec(text)?.[1] ?? "-";
-  return `${line} (${cseq}, to ${tag}, ${branch})`;
+  return { label: labelOf(firstLineOf(text)), detail: `${cseq}, to ${tag}, ${branch}` };
 }
 
 export function callIdOf(text: string): string {

@@ -1,3 +1,4 @@
+import { ladderText, railsOf, type Rung } from "../../src/base/ladder.ts";
 import type { Event } from "../../src/workers/protocol.ts";
 import type { Passage } from "../fakes/virtual-network.ts";
 import { SipText } from "../fakes/sip-text.ts";
@@ -11,25 +12,24 @@ export interface Violation {
   readonly callId: string;
 }
 
-const entriesPerCallMax = 400;
+const rungsPerCallMax = 400;
 
 /** Who said what, by call: printed when a rule is broken. */
 export class Ladders {
-  readonly #byCall = new Map<string, string[]>();
+  readonly #byCall = new Map<string, Rung[]>();
 
-  add(atMs: number, callId: string, from: string, to: string, line: string): void {
-    let entries = this.#byCall.get(callId);
-    if (entries === undefined) {
-      entries = [];
-      this.#byCall.set(callId, entries);
+  add(callId: string, rung: Rung): void {
+    let rungs = this.#byCall.get(callId);
+    if (rungs === undefined) {
+      rungs = [];
+      this.#byCall.set(callId, rungs);
     }
-    if (entries.length < entriesPerCallMax) {
-      entries.push(`${atMs.toFixed(1).padStart(10)}  ${from.padEnd(9)} → ${to.padEnd(9)} ${line}`);
-    }
+    if (rungs.length < rungsPerCallMax) rungs.push(rung);
   }
 
   of(callId: string): string {
-    return (this.#byCall.get(callId) ?? []).join("\n");
+    const rungs = this.#byCall.get(callId) ?? [];
+    return ladderText(rungs, { rails: railsOf(rungs, (deviceId) => `Phone ${deviceId.slice(-3)}`) });
   }
 }
 

@@ -1,4 +1,5 @@
 import type { DeviceId } from "../../src/base/ids.ts";
+import type { Rung } from "../../src/base/ladder.ts";
 import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import type { Endpoint } from "../../src/net/network.ts";
 import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
@@ -18,7 +19,7 @@ import { VirtualRegistrar, type RegistrarOptions } from "../fakes/virtual-regist
 import { Dice } from "./dice.ts";
 import { deviceIdOf, domain, SimDirectory, secretsOf, type SimAccount } from "./directory.ts";
 import { Phone, type PhoneHabits, type PhoneWorld, type Tunnel } from "./phone.ts";
-import { callIdOf, firstLineOf, type PoolWeather, type PoolWorld, SimPool } from "./pool.ts";
+import { callIdOf, firstLineOf, saidIn, type PoolWeather, type PoolWorld, SimPool } from "./pool.ts";
 import { RegisterWatch } from "./registers.ts";
 import { checkEvent, checkToServer, Ladders, type Violation } from "./rules.ts";
 import { Trunk, type TrunkWorld } from "./trunk.ts";
@@ -103,9 +104,10 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
       const text = Buffer.from(bytes.subarray(0, 4096)).toString("latin1");
       if (fate === "silenced") this.wasSilenced = true;
       const isOurs = from.startsWith(hostAddress);
-      const [sender, receiver] = isOurs ? ["wakeline", "server"] : ["server", "wakeline"];
+      const ends = isOurs ? { from: "wakeline", to: "server" } : { from: "server", to: "wakeline" };
+      const { label, detail } = saidIn(text);
       const lost = fate === "delivered" ? "" : ` [${fate}]`;
-      this.ladders.add(atMs, callIdOf(text), sender, receiver, `${firstLineOf(text)}${lost}`);
+      this.ladders.add(callIdOf(text), { atMs, ...ends, label, detail: `${detail}${lost}` });
       if (isOurs && !to.startsWith(strangerAddress)) checkToServer(passage, this.#complain);
     };
     [this.host, this.core] = this.#boot();
@@ -173,7 +175,12 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   complain(rule: string, text: string, callId: string): void {
     if (this.violations.length >= violationsMax) return;
     this.violations.push({ atMs: this.clock.nowMs(), rule, text, callId });
-    this.ladders.add(this.clock.nowMs(), callId, "RULE", "BROKEN", `${rule}: ${text}`);
+    this.note(callId, {
+      from: "wakeline",
+      to: "wakeline",
+      label: "✗ RULE BROKEN",
+      detail: `${rule}: ${firstLineOf(text)}`,
+    });
   }
 
   unanswered(what: string, callId: string): void {
@@ -186,8 +193,8 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     if (!mayBeLost) this.complain("the ACK of a phone arrives", "32 s without", callId);
   }
 
-  note(callId: string, from: string, to: string, line: string): void {
-    this.ladders.add(this.clock.nowMs(), callId, from, to, line);
+  note(callId: string, rung: Omit<Rung, "atMs">): void {
+    this.ladders.add(callId, { atMs: this.clock.nowMs(), ...rung });
   }
 
   // ---- PoolWorld, PhoneWorld
@@ -207,7 +214,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   seen(event: Event): void {
     checkEvent(event, this.#complain);
     if (event.kind === "journal") this.#checkSilence(event.summary.callId, event.summary.state, event.targets);
-    if (event.kind === "callState") this.note("", "wakeline", "pool", `${event.call} ${event.state}`);
+    if (event.kind === "callState") this.note("", happened(`${event.call} ${event.state}`));
     if (event.kind === "registration" && event.status?.state === "registered") this.#registered.add(event.requestId);
     if (event.kind === "drained") this.isDrained = true;
     if (event.kind === "presenceDone") this.#presenceDone.get(event.requestId)?.(event.pending);
@@ -317,7 +324,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   /** The worker dies and another one maps the same columns: nothing but those is left. */
   crash(): void {
     this.restarts++;
-    this.note("", "shard", "shard", "crash");
+    this.note("", happened("crash"));
     this.wire.removeHost(this.host);
     for (const call of this.trunk.calls.values()) if (!call.isOver) call.isExcused = true;
     for (const name of Object.keys(Counter) as CounterName[]) {
@@ -369,4 +376,9 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
       }
     }
   }
+}
+
+/** A rung of what is no message. */
+function happened(label: string): Omit<Rung, "atMs"> {
+  return { from: "wakeline", to: "wakeline", label };
 }

@@ -119,6 +119,8 @@ export interface Rung {
   readonly to: LadderEntry["to"];
   readonly device?: string;
   readonly label: string;
+  /** Of an answer: the method that it answers. */
+  readonly detail?: string;
   readonly text?: string;
 }
 

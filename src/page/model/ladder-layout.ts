@@ -1,3 +1,4 @@
+import { type DeviceName, railKey, railsOf } from "../../base/ladder.ts";
 import type { Rung } from "../api/answers.ts";
 
 const rowPx = 34;
@@ -43,17 +44,8 @@ export interface LadderLayout {
   readonly gaps: readonly { readonly y: number; readonly ms: number }[];
 }
 
-/** Which rail an end stands on; each device has its own. */
-function railKey(party: Rung["from"], device: string | undefined): string {
-  return party === "device" ? `device ${device ?? ""}` : party;
-}
-
 /** Where everything of a ladder stands, in a drawing `widthPx` wide. `deviceName` names a device for its rail. */
-export function layoutLadder(
-  rungs: readonly Rung[],
-  widthPx: number,
-  deviceName: (device: string, nth: number) => string = (_device, nth) => (nth === 0 ? "Device" : `Device ${nth + 1}`),
-): LadderLayout {
+export function layoutLadder(rungs: readonly Rung[], widthPx: number, deviceName?: DeviceName): LadderLayout {
   const timePx = widthPx >= wideMinPx ? 72 : 46;
   const rails = placeRails(rungs, timePx, widthPx, deviceName);
   const xOf = new Map(rails.map(({ key, x }) => [key, x]));
@@ -62,7 +54,7 @@ export function layoutLadder(
   const gaps: { y: number; ms: number }[] = [];
   let y = headPx;
   let beforeMs = firstMs;
-  for (const [rung, { at, from, to, device, label }] of rungs.entries()) {
+  for (const [rung, { at, from, to, device, label, detail }] of rungs.entries()) {
     const atMs = Date.parse(at);
     if (atMs - beforeMs >= gapMs) {
       gaps.push({ y: y + gapPx / 2 + 8, ms: atMs - beforeMs });
@@ -73,7 +65,7 @@ export function layoutLadder(
     const fromX = xOf.get(railKey(from, device)) ?? timePx;
     const toX = xOf.get(railKey(to, device)) ?? timePx;
     const isOwn = fromX === toX;
-    const place = isOwn ? ownLabel(label, fromX, widthPx) : betweenLabel(label, fromX, toX);
+    const place = isOwn ? ownLabel(label, fromX, widthPx) : betweenLabel(label, detail, fromX, toX);
     arrows.push({
       rung,
       y,
@@ -87,45 +79,40 @@ export function layoutLadder(
   return { widthPx, heightPx: y + rowPx / 2 + footPx, headPx, timePx, rails, arrows, gaps };
 }
 
-/** server | Wakeline | each device in order of appearance | push, of which the first two always stand. */
 function placeRails(
   rungs: readonly Rung[],
   timePx: number,
   widthPx: number,
-  deviceName: (device: string, nth: number) => string,
+  deviceName: DeviceName | undefined,
 ): readonly LadderRail[] {
-  const devices: string[] = [];
-  let hasPush = false;
-  for (const { from, to, device } of rungs) {
-    hasPush ||= from === "push" || to === "push";
-    if ((from === "device" || to === "device") && !devices.includes(device ?? "")) devices.push(device ?? "");
-  }
-  const names: readonly (readonly [string, string])[] = [
-    ["server", "Server"],
-    ["wakeline", "Wakeline"],
-    ...devices.map((device, nth) => [`device ${device}`, deviceName(device, nth)] as const),
-    ...(hasPush ? [["push", "Push"] as const] : []),
-  ];
-  const lane = (widthPx - timePx) / names.length;
-  return names.map(([key, name], nth) => ({
+  const ends = rungs.map(({ from, to, device = "" }) => ({ from, to, deviceId: device }));
+  const rails = railsOf(ends, deviceName);
+  const lane = (widthPx - timePx) / rails.length;
+  return rails.map(({ key, name }, nth) => ({
     key,
     name: fitLabel(name, lane - 4),
     x: Math.round(timePx + lane * (nth + 0.5)),
   }));
 }
 
-function betweenLabel(label: string, fromX: number, toX: number): Pick<LadderArrow, "label" | "labelX" | "anchor"> {
+function betweenLabel(
+  label: string,
+  detail: string | undefined,
+  fromX: number,
+  toX: number,
+): Pick<LadderArrow, "label" | "labelX" | "anchor"> {
   const room = Math.abs(toX - fromX) - 12;
-  return { label: fitLabel(label, room), labelX: (fromX + toX) / 2, anchor: "middle" };
+  return { label: fitLabel(label, room, detail), labelX: (fromX + toX) / 2, anchor: "middle" };
 }
 
 function ownLabel(label: string, x: number, widthPx: number): Pick<LadderArrow, "label" | "labelX" | "anchor"> {
   return { label: fitLabel(label, widthPx - x - 16), labelX: x + 12, anchor: "start" };
 }
 
-/** The whole label, else its first word (a method or a status), else what fits with an ellipsis. */
-export function fitLabel(label: string, roomPx: number): string {
+/** The label with its detail, else the label, else its first word (a method or a status), else what fits with an ellipsis. */
+export function fitLabel(label: string, roomPx: number, detail?: string): string {
   const letters = Math.max(1, Math.floor(roomPx / letterPx));
+  if (detail !== undefined && label.length + detail.length + 3 <= letters) return `${label} (${detail})`;
   if (label.length <= letters) return label;
   const [first = ""] = label.split(" ", 1);
   if (first !== "" && first.length <= letters) return first;
