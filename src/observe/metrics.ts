@@ -12,6 +12,11 @@ const wakeBucketsSec = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1,
 const latestStepsMax = 512;
 const receiptBucketsSec = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 300];
 
+/** Known beforehand, so that each begins at 0: of a series that begins at 1 Prometheus sees no increase. */
+const pushProviders = ["apns", "fcm", "webpush", "webhook"];
+const pushOutcomes = ["accepted", "tokenDead", "retry", "refused"];
+const alarmKinds = [...pushProviders.map((provider) => `push_${provider}`), "receipts_stopped", "priority_lowered"];
+
 const registrationStates = {
   idle: "registrationsIdle",
   registering: "registrationsRegistering",
@@ -131,6 +136,7 @@ export class Metrics {
       labelNames: ["provider", "outcome"],
       registers,
     });
+    for (const provider of pushProviders) for (const outcome of pushOutcomes) this.#push.inc({ provider, outcome }, 0);
     this.#pushSeconds = new Histogram({
       name: "wakeline_push_seconds",
       help: "Time a provider took to answer a push",
@@ -144,6 +150,7 @@ export class Metrics {
       labelNames: ["kind"],
       registers,
     });
+    for (const kind of alarmKinds) this.#alarms.inc({ kind }, 0);
     this.#http = new PromCounter({
       name: "wakeline_http_responses_total",
       help: "Answers of the public listener by status class",

@@ -1,6 +1,6 @@
 /**
  * `bun run interop [name …]`: builds the program, then runs every test/interop/*.interop.ts (or those whose names contain a given word)
- * against Debian's Kamailio, ejabberd, SIPp and baresip. WAKELINE_BINARY names a program that was built already. Prints bun's own summary of each file; exit 1 on any failure, a missing server among them.
+ * against Debian's Kamailio, ejabberd, SIPp, baresip and promtool. WAKELINE_BINARY names a program that was built already. Prints bun's own summary of each file; exit 1 on any failure, a missing server among them.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ const servers = [
   ["/usr/bin/sipp", "sip-tester"],
   ["/usr/bin/baresip", "baresip-core"],
   ["/usr/sbin/ejabberdctl", "ejabberd erlang-p1-sip"],
+  ["/usr/bin/promtool", "prometheus"],
 ] as const;
 
 const missing = servers.filter(([path]) => !existsSync(path));
