@@ -125,12 +125,12 @@ export class Anchor {
    * answer again, held frames in order; then calls and messages that wait.
    */
   tunnelOpened(command: Extract<Command, { kind: "tunnelOpened" }>): void {
-    const { core, inbound, messages } = this.#parts;
+    const { core, inbound, messages, relay } = this.#parts;
     const { tunnelId, deviceId, accounts } = command;
     const isKnown = core.links.ofTunnel(tunnelId) !== undefined;
     const link = core.links.open(deviceId, tunnelId, accounts, core.nowMs());
     if (!isKnown) {
-      for (const tx of link.takeRefused()) core.transactions.repeat(tx);
+      relay.onTunnel(link);
       for (const tx of link.takeInterrupted()) core.transactions.rebind(tx, link);
       link.release();
       for (const tx of link.takeOwed()) core.repeat(link, tx);

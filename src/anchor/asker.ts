@@ -4,9 +4,11 @@ import { viaLines } from "../sip/message/rewrite.ts";
 import { scan } from "../sip/message/scan.ts";
 import { SipView } from "../sip/message/view.ts";
 import { writeResponse, type ResponseOptions } from "../sip/message/write-response.ts";
+import { timerHMs } from "../sip/transaction/timers.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
 import type { Belonging, Core } from "./core.ts";
 import { DeviceLink } from "./device-link.ts";
+import { phoneAsksMs } from "./limits.ts";
 import { responseToPhone, responseToServer } from "./rewriting.ts";
 
 const stamped = new SipView();
@@ -50,13 +52,13 @@ export abstract class Asker {
   protected abstract received(): ResponseOptions["received"];
   protected abstract get party(): "server" | "device";
 
-  /** The final answer is about to go, and it is a failure. */
-  protected onRefused(): void {}
+  /** The final answer is about to go; `bytes` are valid during the call. */
+  protected onFinal(_bytes: Uint8Array, _status: number): void {}
 
   #send(bytes: Uint8Array, status: number): void {
     if (status >= 200 && this.#finalStatus === 0) {
       this.#finalStatus = status;
-      if (status >= 300) this.onRefused();
+      this.onFinal(bytes, status);
     }
     this.core.sent(this.belonging, this.party, bytes);
     this.core.transactions.respond(this.tx, bytes, status);
@@ -105,9 +107,19 @@ export class ServerAsker extends Asker {
 
 /** A phone: it sees everything as the far end wrote it, under its own Vias. */
 export class PhoneAsker extends Asker {
-  protected override onRefused(): void {
-    const { hop, method } = this.tx;
-    if (method === Method.invite && hop instanceof DeviceLink) hop.noteRefused(this.tx);
+  readonly #untilMs: number;
+
+  constructor(core: Core, tx: ServerTransaction, belonging: Belonging) {
+    super(core, tx, belonging);
+    this.#untilMs = core.nowMs() + phoneAsksMs;
+  }
+
+  protected override onFinal(bytes: Uint8Array, status: number): void {
+    const { tx } = this;
+    // A REGISTER is about its tunnel, which is gone: on the next one the phone registers anew.
+    if (!(tx.hop instanceof DeviceLink) || tx.method === Method.register) return;
+    if (tx.method !== Method.invite) tx.hop.noteAnswered({ tx, bytes: bytes.slice(), untilMs: this.#untilMs });
+    else if (status >= 300) tx.hop.noteAnswered({ tx, bytes: undefined, untilMs: this.core.nowMs() + timerHMs });
   }
 
   protected override get party(): "device" {

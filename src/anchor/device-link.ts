@@ -3,8 +3,17 @@ import { latin1 } from "../sip/message/chars.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { ClientTransaction, ServerTransaction } from "../sip/transaction/transactions.ts";
 import type { TrackedHop } from "./flow.ts";
-import { heldBytesMax, heldFramesMax, unacknowledgedMax } from "./limits.ts";
+import { answersKeptBytesMax, answersKeptMax, heldBytesMax, heldFramesMax } from "./limits.ts";
 import type { Uplink } from "./options.ts";
+
+/** A final answer to a request of the phone that went into a tunnel and, for all that we know, may have died with it. */
+interface Answered {
+  readonly tx: ServerTransaction;
+  /** Undefined for INVITE, whose transaction keeps its answer until the ACK. */
+  readonly bytes: Uint8Array | undefined;
+  /** From then on the phone has given up (timer F), monotonic ms. */
+  readonly untilMs: number;
+}
 
 /**
  * The way to one device: its open tunnel or, while there is none, the frames held for the next. A hop to the transactions
@@ -24,8 +33,7 @@ export class DeviceLink implements TrackedHop {
   readonly pending = new Set<ClientTransaction>();
   /** Those of them that are among the held frames and were never sent. */
   readonly #unsent = new Set<ClientTransaction>();
-  /** INVITEs of the phone whose failure went into a tunnel; what its ACK has ended is still among them. */
-  #refused: ServerTransaction[] = [];
+  #answered: Answered[] = [];
   /** When the last tunnel closed, monotonic ms. */
   closedAtMs: number;
   readonly #uplink: Uplink;
@@ -86,20 +94,26 @@ export class DeviceLink implements TrackedHop {
     return this.#owed.splice(0);
   }
 
-  /** An INVITE of the phone was answered with a failure. */
-  noteRefused(tx: ServerTransaction): void {
+  /** The phone was given a final answer that nobody repeats: not the 2xx to an INVITE, which its maker does (RFC 3261 §13.3.1.4). */
+  noteAnswered(answered: Answered): void {
     // Without a tunnel the answer is among the held frames.
-    if (this.isOpen) this.#refused = [...this.#refused.slice(1 - unacknowledgedMax), tx];
+    if (!this.isOpen) return;
+    this.#answered.push(answered);
+    while (this.#answered.length > answersKeptMax || this.#answeredBytes > answersKeptBytesMax) this.#answered.shift();
   }
 
   /**
-   * INVITEs whose failure may have gone into a dying tunnel: it is sent again before `release`, where no ACK has come. Nobody else
-   * would: over a reliable transport neither side repeats (RFC 3261 §17.2.1), and the phone would wait for ever.
+   * Answers that may have gone into a dying tunnel, in order, to be sent again before `release`: over a reliable transport neither side
+   * repeats anything (RFC 3261 §17.1.2, §17.2.1), and the phone would wait in vain. One that it has is dropped there (§18.1.2).
    */
-  takeRefused(): readonly ServerTransaction[] {
-    const refused = this.#refused;
-    this.#refused = [];
-    return refused;
+  takeAnswered(nowMs: number): readonly Answered[] {
+    const answered = this.#answered.filter(({ untilMs }) => nowMs < untilMs);
+    this.#answered = [];
+    return answered;
+  }
+
+  get #answeredBytes(): number {
+    return this.#answered.reduce((sum, { bytes }) => sum + (bytes?.length ?? 0), 0);
   }
 
   /** Requests that went out on an earlier tunnel and have no final answer: to be sent again, before `release`. */

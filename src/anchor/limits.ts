@@ -18,8 +18,10 @@ export const relaysPerDeviceMax = 128;
 export const heldFramesMax = 64;
 /** Bytes of those. */
 export const heldBytesMax = 262_144;
-/** Failures of a phone's INVITEs that its next tunnel brings again while they lack their ACK. */
-export const unacknowledgedMax = 4;
+/** Final answers to a phone's requests that its next tunnel brings again while the phone may wait for them; the oldest goes first. */
+export const answersKeptMax = 16;
+/** Bytes of those. */
+export const answersKeptBytesMax = 65_536;
 /** A BYE or CANCEL without an answer is begun anew on later tunnels so many times; a phone that then says nothing never will. */
 export const owedRepeatsMax = 3;
 /** Out-of-call messages of one account that wait for a phone to wake; the next is answered 480. */
@@ -72,6 +74,8 @@ export const messageHoldMs = 25_000;
 export const messageAnswerMs = 31_000;
 /** A phone answers the challenge to its INVITE or BYE within this, or its call is over; a person may be asked for the password. */
 export const challengedKeptMs = 32_000;
+/** A phone gives up a request of its own that has no answer by then (timer F). */
+export const phoneAsksMs = 32_000;
 /** A request of a phone waits this long for its server's address: twice the resolver's bound. */
 export const serverUnknownMs = 6_000;
 /** A far end that could not be reached by itself is spoken to by its server for so long. */

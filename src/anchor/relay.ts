@@ -218,6 +218,21 @@ export class Relay {
     return relayed;
   }
 
+  /** The phone has a new tunnel: the answers that its last one may have swallowed. What was held follows. */
+  onTunnel(link: DeviceLink): void {
+    const { transactions } = this.#core;
+    for (const { tx, bytes } of link.takeAnswered(this.#core.nowMs())) {
+      if (bytes === undefined) transactions.repeat(tx);
+      else link.send(bytes);
+    }
+    // A call that rings at the far end rings on here: its last 1xx.
+    for (const { asker } of this.asking(link)) {
+      if (asker.tx.method === Method.invite && asker.finalStatus === 0 && asker.tx.lastStatus > 100) {
+        transactions.repeat(asker.tx);
+      }
+    }
+  }
+
   /** Requests of the phone that have no final answer. */
   asking(link: DeviceLink): readonly RelayedRequest[] {
     return [...(this.#asking.get(link) ?? [])];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { heldFramesMax } from "../../src/anchor/limits.ts";
+import { answersKeptMax, heldFramesMax } from "../../src/anchor/limits.ts";
 import { AnchorBench } from "../fakes/anchor-bench.ts";
 
 function scene() {
@@ -281,6 +281,85 @@ describe("the phone changes networks", () => {
     const { tunnelId, deviceId } = mobile;
     if (tunnelId === undefined) throw new Error("no tunnel");
     bench.anchor.tunnelOpened({ kind: "tunnelOpened", tunnelId, deviceId, accounts: [alice.accountId], voip: false });
+    mobile.nothing();
+  });
+});
+
+describe("answers to the phone's own requests go into a tunnel that is dying, RFC 3261 §17.1.2", () => {
+  test("the next tunnel brings them again, in order, once, and then what was held", () => {
+    const { server, alice, mobile, invite, answer, answered } = talking();
+    mobile.request("MESSAGE", alice);
+    mobile.inAnswered("INFO", invite, answer);
+    mobile.inAnswered("REFER", invite, answer);
+    server.answers(server.gets("MESSAGE"), 202);
+    server.answers(server.gets("INFO"), 200);
+    const refer = server.gets("REFER");
+    const lost = [mobile.gets(202), mobile.gets(200)];
+    mobile.closes();
+    server.answers(refer, 202);
+    server.inDialog("INFO", invite, answered);
+    mobile.opens();
+    expect(mobile.inbox.splice(0, 2).map(({ text }) => text)).toEqual(lost.map(({ text }) => text));
+    expect(mobile.gets(202).method).toBe("REFER");
+    mobile.answers(mobile.gets("INFO"), 200);
+    mobile.nothing();
+    mobile.opens();
+    mobile.nothing();
+  });
+
+  test("the answer to its BYE, and a challenge, are among them", () => {
+    const { server, mobile, invite, answer } = talking();
+    mobile.inAnswered("BYE", invite, answer);
+    server.answers(server.gets("BYE"), 407);
+    const challenge = mobile.gets(407);
+    mobile.opens();
+    expect(mobile.gets(407).text).toBe(challenge.text);
+    mobile.inAnswered("BYE", invite, answer);
+    server.answers(server.gets("BYE"), 200);
+    mobile.gets(200);
+    mobile.opens();
+    expect(mobile.gets(200).method).toBe("BYE");
+    mobile.nothing();
+  });
+
+  test("not once the phone has given up: 32 s after it asked", () => {
+    const { bench, server, alice, mobile } = scene();
+    mobile.request("MESSAGE", alice);
+    bench.pass(20_000);
+    mobile.gets(100);
+    server.answers(server.gets("MESSAGE"), 200);
+    mobile.gets(200);
+    bench.pass(12_100);
+    mobile.opens();
+    mobile.nothing();
+  });
+
+  test("a bounded number, the newest", () => {
+    const { server, alice, mobile } = scene();
+    const asked: number[] = [];
+    for (let n = 0; n < answersKeptMax + 3; n++) {
+      asked.push(mobile.request("MESSAGE", alice).cseq);
+      server.answers(server.gets("MESSAGE"), 200);
+      mobile.gets(200);
+    }
+    mobile.opens();
+    expect(mobile.inbox.map(({ cseq }) => cseq)).toEqual(asked.slice(3));
+  });
+
+  test("a call that rings at the far end rings on: its last 1xx", () => {
+    const { server, alice, mobile } = scene();
+    mobile.request("INVITE", alice);
+    mobile.gets(100);
+    mobile.opens();
+    mobile.nothing();
+    const passed = server.gets("INVITE");
+    server.answers(passed, 180);
+    mobile.gets(180);
+    mobile.opens();
+    mobile.gets(180);
+    server.answers(passed, 200);
+    mobile.gets(200);
+    mobile.opens();
     mobile.nothing();
   });
 });
