@@ -151,6 +151,7 @@ export class Attempts implements RegistrarOwner {
     columns.setActMs(row, 0);
     this.#armWaiting(row);
     this.pump(registrar);
+    if (registrar.isLost && volatile.queued(row) !== 0) this.#user.onNoServer(row, registrar.lastReason);
   }
 
   /** Takes the row out of line and gives its transaction up, if it has one. */

@@ -142,6 +142,11 @@ export class Registrar {
     return this.#isForbidden;
   }
 
+  /** No server is known, and the last look-up found none: who comes now need not wait for the next one to hear it. */
+  get isLost(): boolean {
+    return !this.reach.isKnown && this.#failures > 0 && !this.#locating;
+  }
+
   get locateAtMs(): number {
     return this.#locateAtMs;
   }

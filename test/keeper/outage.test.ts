@@ -225,6 +225,20 @@ describe("several servers, RFC 3263 §4.3", () => {
 });
 
 describe("a name that cannot be looked up", () => {
+  test.each([
+    ["egress", "refused"],
+    ["notFound", "retrying"],
+  ] as const)("%s: the first account hears it at once, and so does the next, which asks nobody", (reason, state) => {
+    const shard = new BenchShard();
+    shard.locator.refuse("virtual.test", reason);
+    for (const n of [1, 2]) {
+      const account = shard.add(n);
+      shard.run(20);
+      expect(shard.keeper.status(account)).toMatchObject({ state, lastReason: `virtual.test: ${reason}` });
+    }
+    expect(shard.locator.lookups).toBe(1);
+  });
+
   test("is retrying with its reason, and registers when the name is there", () => {
     const shard = new BenchShard();
     shard.locator.refuse("virtual.test", "notFound");
