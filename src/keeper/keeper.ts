@@ -261,6 +261,13 @@ export class Keeper {
     this.#proofs.begin({ requestId, record, secret, stored, profile }, now);
   }
 
+  /** The account that our REGISTER with this branch is for: its registration, a query, or a check of credentials. */
+  accountOfBranch(branch: string): AccountId | undefined {
+    if (branch.length !== branchChars) return this.#proofs.accountOf(branch);
+    const row = branchRow(Buffer.from(branch, "latin1"), 0) as RegistrationIndex;
+    return row >= 0 && this.#columns.isUsed(row) ? this.#columns.accountId(row) : undefined;
+  }
+
   status(accountId: AccountId): RegistrationStatus | undefined {
     const now = this.#read();
     const row = this.#columns.find(accountId);
@@ -273,13 +280,6 @@ export class Keeper {
     const row = this.#columns.find(accountId);
     if (row === undefined || !this.#columns.is(row, Flag.wanted)) return;
     this.#columns.set(row, Flag.denied, false);
-  /** The account that our REGISTER with this branch is for: its registration, a query, or a check of credentials. */
-  accountOfBranch(branch: string): AccountId | undefined {
-    if (branch.length !== branchChars) return this.#proofs.accountOf(branch);
-    const row = branchRow(Buffer.from(branch, "latin1"), 0) as RegistrationIndex;
-    return row >= 0 && this.#columns.isUsed(row) ? this.#columns.accountId(row) : undefined;
-  }
-
     this.#columns.setFailures(row, 0);
     const registrar = this.#ledger.registrar(row);
     registrar.breaker.close();
