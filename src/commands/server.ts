@@ -4,6 +4,7 @@ import { placement } from "../base/placement.ts";
 import type { Config, HostPort } from "../config/config.ts";
 import { startEdge, type Edge } from "../edge/edge.ts";
 import { EgressPolicy } from "../net/egress.ts";
+import { type OwnSocket, ownSockets, socketsOf } from "../net/own-sockets.ts";
 import type { TlsMaterial } from "../net/trust.ts";
 import { Lane } from "../observe/lanes.ts";
 import { openLog, startLog, type Log } from "../observe/log.ts";
@@ -114,6 +115,11 @@ export async function startServer(
       log,
     });
     closers.push(() => pool.stop());
+    const listening = (sockets: readonly OwnSocket[]): void => {
+      for (const { address, port } of sockets) policy.addListening(address, port);
+      pool.listening(sockets);
+    };
+    listening(ownSockets(config));
     const shards = await pool.start();
 
     edge = await startEdge({
@@ -137,6 +143,7 @@ export async function startServer(
     });
     const started = edge;
     closers.push(() => started.stop());
+    listening(socketsOfAnyPort(config, started, shards));
     void senders.warm();
 
     return {
@@ -166,6 +173,20 @@ export async function startServer(
 
 function literal(address: string | undefined): readonly string[] {
   return address !== undefined && isIP(address) !== 0 ? [address] : [];
+}
+
+/** Sockets whose ports the system has chosen. */
+function socketsOfAnyPort(
+  { http, operator, sip }: Config,
+  { publicPort, operatorPort }: Edge,
+  shards: readonly ShardReady[],
+): readonly OwnSocket[] {
+  const sipPorts = sip.port === 0 ? shards.flatMap(({ udpPort, tcpPort }) => [udpPort, tcpPort]) : [];
+  return [
+    ...(http.listen.port === 0 ? socketsOf({ host: http.listen.host, port: publicPort }) : []),
+    ...(operator.listen.port === 0 ? socketsOf({ host: operator.listen.host, port: operatorPort }) : []),
+    ...sipPorts.flatMap((port) => sip.listen.map((address) => ({ address, port }))),
+  ];
 }
 
 function isLoopback(listen: HostPort): boolean {

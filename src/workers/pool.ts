@@ -2,6 +2,7 @@ import type { AccountId, CallUuid, DeviceId, TunnelId } from "../base/ids.ts";
 import type { Presence, Secret } from "../base/records.ts";
 import type { Log } from "../observe/log.ts";
 import type { Clock } from "../time/clock.ts";
+import type { OwnSocket } from "../net/own-sockets.ts";
 import type { TlsMaterial } from "../net/trust.ts";
 import type {
   CallSummary,
@@ -76,6 +77,7 @@ export class Pool {
   readonly #slots: Slot[] = [];
   readonly #waiting = new Map<RequestId, Waiting>();
   readonly #tunnels = new Map<TunnelId, OpenTunnel>();
+  readonly #ownSockets: OwnSocket[] = [];
   readonly #placement: (accountId: AccountId, shards: number) => number;
   readonly #spawn: SpawnShard;
   readonly #sink: EventSink;
@@ -301,6 +303,12 @@ export class Pool {
 
   // ---- life
 
+  /** Sockets of this server, one shard's among them: each shard, also one that starts later, refuses accounts that would lead there. */
+  listening(sockets: readonly OwnSocket[]): void {
+    this.#ownSockets.push(...sockets);
+    for (let shard = 0; shard < this.#slots.length; shard++) this.#post(shard, { kind: "ownSockets", sockets });
+  }
+
   /** Hands every shard a new certificate for its TLS listener. */
   reload(tls: TlsMaterial): void {
     for (let shard = 0; shard < this.#slots.length; shard++) this.#post(shard, { kind: "reload", tls });
@@ -353,6 +361,8 @@ export class Pool {
         this.#onGone(shard, reason);
       },
     });
+    // First of all, for what comes after may send.
+    if (this.#ownSockets.length > 0) slot.queue.push({ kind: "ownSockets", sockets: [...this.#ownSockets] });
     for (const [tunnelId, tunnel] of this.#tunnels) {
       const owned = tunnel.accounts.get(shard);
       if (owned !== undefined) slot.queue.push(tunnelOpenedCommand(tunnelId, tunnel, owned, undefined));

@@ -1,5 +1,6 @@
 import type { AccountId, CallUuid, DeviceId, SubscriptionId, TunnelId } from "../base/ids.ts";
 import type { Rung } from "../base/ladder.ts";
+import type { OwnSocket } from "../net/own-sockets.ts";
 import type { TlsMaterial } from "../net/trust.ts";
 import type { Presence, RegistrationMode, Secret } from "../base/records.ts";
 
@@ -70,6 +71,8 @@ export type Command =
     }
   | { readonly kind: "subscriptionRemoved"; readonly accountId: AccountId; readonly deviceId: DeviceId }
   | { readonly kind: "reload"; readonly tls: TlsMaterial }
+  /** Sockets of this server, of other shards too: no account may name them as its server. */
+  | { readonly kind: "ownSockets"; readonly sockets: readonly OwnSocket[] }
   | { readonly kind: "drain"; readonly drainMs: number }
   | { readonly kind: "stop" };
 

@@ -203,6 +203,7 @@ export class ShardCore implements NetworkReceiver {
         this.#drainUntilMs = this.#parts.clock.nowMs() + command.drainMs;
         return anchor.drain();
       case "reload":
+      case "ownSockets":
       case "stop":
         return; // the worker's own affair: sockets and thread
       default:

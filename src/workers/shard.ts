@@ -24,6 +24,9 @@ const peakFade = 0.97;
 
 let core: ShardCore | undefined;
 let network: LiveNetwork | undefined;
+let policy: EgressPolicy | undefined;
+/** Commands that came while the sockets were being opened. */
+let early: Command[] = [];
 
 /** Events of one turn of the loop go up in one message. */
 let batch: Event[] = [];
@@ -55,8 +58,14 @@ self.onmessage = (message: MessageEvent<ShardStart | readonly Command[]>) => {
 };
 
 function run(command: Command): void {
+  if (core === undefined) {
+    early.push(command);
+    return;
+  }
   if (command.kind === "reload") reload(command.tls);
-  else core?.command(command);
+  else if (command.kind === "ownSockets") {
+    for (const { address, port } of command.sockets) policy?.addListening(address, port);
+  } else core.command(command);
   sendSoon();
 }
 
@@ -88,11 +97,12 @@ async function start(options: ShardStart): Promise<void> {
   const log = openLog(`shard ${shard}`);
   const clock = systemClock;
   const lane = new Lane(options.lanes, shard);
-  const policy = new EgressPolicy({
+  const egress = new EgressPolicy({
     allow: sip.egressAllow,
     own: sip.advertise === undefined ? [] : [sip.advertise],
     clock,
   });
+  policy = egress;
   const port = sip.port === 0 ? 0 : sip.port + shard;
   // The network reports to the core, which needs the network: the first message cannot come before this turn has ended.
   let receiver: ShardCore | undefined;
@@ -105,7 +115,7 @@ async function start(options: ShardStart): Promise<void> {
     caFile: sip.caFile,
     advertise: sip.advertise,
     natAddress: sip.natAddress,
-    egress: policy,
+    egress,
     lane,
     clock,
     receiver: {
@@ -123,7 +133,7 @@ async function start(options: ShardStart): Promise<void> {
     network: opened,
     locator: new DnsLocator({
       dns: new SystemDnsClient(sip.resolver),
-      egress: policy,
+      egress,
       clock,
       random: systemRandom,
       ipv4: sip.listen.some((address) => !address.includes(":")),
@@ -143,6 +153,10 @@ async function start(options: ShardStart): Promise<void> {
   });
   core = receiver;
   const accounts = receiver.start();
+  // Before the first tick: nothing has left yet.
+  const commands = early;
+  early = [];
+  for (const command of commands) run(command);
   let dueAtMs = clock.nowMs() + tickMs;
   setInterval(() => {
     const nowMs = clock.nowMs();

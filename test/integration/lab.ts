@@ -142,6 +142,17 @@ ${(options.app?.(folder) ?? []).join("\n")}
     return this.#server.publicUrl;
   }
 
+  /** UDP and TCP port of each shard. */
+  get sipPorts(): readonly number[] {
+    return this.#server.shards.map(({ udpPort }) => udpPort);
+  }
+  get httpPort(): number {
+    return this.#server.publicPort;
+  }
+  get operatorPort(): number {
+    return this.#server.operatorPort;
+  }
+
   async http(method: string, path: string, token: string, body?: unknown): Promise<Answer> {
     const response = await fetch(this.url + path, {
       method,

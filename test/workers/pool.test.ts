@@ -115,6 +115,24 @@ describe("pool", () => {
     pool.stop();
   });
 
+  test("every shard hears of our own sockets, and one that is started again hears of them first", async () => {
+    const { pool, life, respawn } = await openPool(2);
+    const [first, second] = [
+      { address: "127.0.0.1", port: 5060 },
+      { address: "127.0.0.1", port: 5061 },
+    ] as const;
+    pool.listening([first]);
+    pool.listening([second]);
+    for (const shard of [0, 1]) expect((await life(shard, 0).next("ownSockets")).sockets).toEqual([first]);
+    pool.tunnelOpened(tunnel, device, [account(1)], undefined, false);
+    const again = respawn();
+    life(1, 0).events.onGone("killed by the test");
+    await again;
+    await life(1, 1).next("tunnelOpened");
+    expect(life(1, 1).commands).toEqual([{ kind: "ownSockets", sockets: [first, second] }]);
+    pool.stop();
+  });
+
   test("a frame goes to each shard of the device in turn, and only the last one is told so", async () => {
     const { pool, life, seen } = await openPool(3);
     pool.tunnelOpened(tunnel, device, [account(2), account(0)], undefined, false);
