@@ -50,6 +50,9 @@ export interface Notify {
   readonly preview: boolean;
 }
 
+/** Where credentials are asked for, and as whom: what a check of them may be told to take in place of the account's own. */
+export type ProofPlace = Pick<AccountRecord, "authUsername" | "proxy" | "alternateProxy" | "transport">;
+
 /** A device's standing order to keep an account reachable. */
 export interface SubscriptionRecord {
   readonly subscriptionId: SubscriptionId;

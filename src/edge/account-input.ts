@@ -1,4 +1,5 @@
-import type { AccountRecord, Ha1, Notify, Secret } from "../base/records.ts";
+import type { AccountRecord, Ha1, Notify, ProofPlace, Secret } from "../base/records.ts";
+import { parseHostPort } from "../sip/host-port.ts";
 import type { AccountFields } from "../store/types.ts";
 import { done, invalid, type FieldFault, type Result } from "./problem.ts";
 import type { AccountInput, AccountPatch, NotifyInput } from "./schemas.ts";
@@ -111,6 +112,20 @@ export function isProofMoved(before: AccountFields, after: AccountFields): boole
     before.alternateProxy !== after.alternateProxy ||
     before.transport !== after.transport
   );
+}
+
+export function proofPlaceOf({ authUsername, proxy, alternateProxy, transport }: AccountFields): ProofPlace {
+  return { authUsername, proxy, alternateProxy, transport };
+}
+
+/** Whether one who trusts `asked` with a password has not thereby trusted `present` with it: another host, or not by TLS. */
+export function isElsewhere(present: AccountFields, asked: AccountFields): boolean {
+  return serverHost(present) !== serverHost(asked) || (asked.transport === "tls" && present.transport !== "tls");
+}
+
+function serverHost({ alternateProxy, proxy, domain }: AccountFields): string {
+  const text = alternateProxy ?? proxy ?? domain;
+  return (parseHostPort(text)?.host ?? text).toLowerCase().replace(/\.$/, "");
 }
 
 export function isSameFields(before: AccountFields, after: AccountFields): boolean {

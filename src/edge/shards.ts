@@ -1,5 +1,5 @@
 import type { AccountId, CallUuid, DeviceId, TunnelId } from "../base/ids.ts";
-import type { Presence, Secret } from "../base/records.ts";
+import type { Presence, ProofPlace, Secret } from "../base/records.ts";
 import type { CallSummary, LadderEntry, RegistrarStatus, RegistrationStatus } from "../workers/protocol.ts";
 
 /** A registrar's word on candidate credentials. */
@@ -8,6 +8,8 @@ export interface Proof {
   readonly outcome: "accepted" | "refused" | "unavailable";
   readonly status: number;
   readonly reason: string;
+  /** The account is more than a claim: its registrar has taken it before, or what is on file is this same secret. */
+  readonly isProven: boolean;
 }
 
 export interface ShardLoad {
@@ -29,7 +31,8 @@ export interface Shards {
   changed(accountId: AccountId, wanted: boolean): void;
   /** Resolves once the shard no longer needs the secret in the store; its un-REGISTER is under way. */
   remove(accountId: AccountId): Promise<void>;
-  prove(accountId: AccountId, secret: Secret): Promise<Proof>;
+  /** `place`: ask there instead of where the account is. */
+  prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<Proof>;
   status(accountId: AccountId): Promise<RegistrationStatus | undefined>;
   retryNow(accountId: AccountId): void;
   subscriptionRemoved(accountId: AccountId, deviceId: DeviceId): void;

@@ -1,5 +1,5 @@
 import type { AccountId, DeviceId, SubscriptionId } from "../base/ids.ts";
-import type { AccountRecord, Presence, Secret } from "../base/records.ts";
+import type { AccountRecord, Presence, ProofPlace, Secret } from "../base/records.ts";
 import type { Config } from "../config/config.ts";
 import type { AccountFields, DeviceRecord, Store, SubscriptionDetail } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
@@ -7,9 +7,11 @@ import type { RegistrationStatus } from "../workers/protocol.ts";
 import {
   fieldsOf,
   isContinuous,
+  isElsewhere,
   isProofMoved,
   isSameFields,
   patchAccount,
+  proofPlaceOf,
   readAccount,
   readNotify,
   type EgressRule,
@@ -17,7 +19,7 @@ import {
 import { done, invalid, notFound, refused, type Result } from "./problem.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 import type { SubscribeBody, SubscriptionPatchBody } from "./schemas.ts";
-import type { Shards } from "./shards.ts";
+import type { Proof, Shards } from "./shards.ts";
 import type { Turns } from "./turns.ts";
 
 /** Wrong passwords that one account may be tried with before the registrar is spared: then one a minute. */
@@ -30,6 +32,10 @@ export interface Standing {
   readonly subscription: SubscriptionDetail;
   readonly status: RegistrationStatus | undefined;
 }
+
+const passwordNeeded = invalid([
+  { field: "account.password", detail: "is needed to change the server of an account that other devices share" },
+]);
 
 /** The one subscription of a device, undefined when it is unknown or another device's. */
 function owned(store: Store, device: DeviceRecord, id: string): SubscriptionDetail | undefined {
@@ -80,16 +86,17 @@ export class Subscriptions {
     // An account may go, or come, between the look and the turn: then the other way is taken, once.
     for (let attempt = 0; attempt < 3; attempt++) {
       const known = this.#store.accountByIdentity(fields.app, fields.username, fields.domain);
-      if (known !== undefined) {
-        const proof = await this.#prove(known.accountId, secret);
-        if (!proof.ok) return proof;
-      }
+      const proof = known === undefined ? undefined : await this.#proveEntry(device, known, fields, secret);
+      if (proof?.ok === false) return proof;
       const created = await this.#turns.take(turn, async () => {
         const present = this.#store.accountByIdentity(fields.app, fields.username, fields.domain);
         if (present?.accountId !== known?.accountId) return undefined;
-        return present === undefined
-          ? this.#createAccount(device, fields, secret, body)
-          : this.#join(device, present, secret, body);
+        if (present === undefined) return this.#createAccount(device, fields, secret, body);
+        if (this.#isOwn(device, present.accountId)) return this.#renew(device, present, secret, body);
+        const full = this.#deviceIsFull(device);
+        if (full !== undefined) return full;
+        if (proof?.value.isProven === false) await this.#takeOver(present, fields, secret);
+        return this.#join(device, present.accountId, secret, body);
       });
       if (created !== undefined) return created;
     }
@@ -109,7 +116,7 @@ export class Subscriptions {
     const found = owned(this.#store, device, id);
     if (found === undefined) return { ok: false, refusal: notFound };
     if (body.account !== undefined) {
-      const changed = await this.#change(found.accountId, body.account);
+      const changed = await this.#change(device, found.accountId, body.account);
       if (!changed.ok) return changed;
     }
     if (body.notify !== undefined) {
@@ -207,24 +214,64 @@ export class Subscriptions {
     return this.#created(device, subscription.subscriptionId, accountId);
   }
 
-  /** The secret has proved itself. A device that is there already changes its account; a new one takes it as it is. */
+  /**
+   * The credentials of a device that names an account which is there already. Who joins others is asked about where the others keep the
+   * account, and never at a host that his own request does not name: who came first may have named one of his own to hear the
+   * password of who comes next.
+   */
+  async #proveEntry(
+    device: DeviceRecord,
+    known: AccountRecord,
+    fields: AccountFields,
+    secret: Secret,
+  ): Promise<Result<Proof>> {
+    const { accountId } = known;
+    if (this.#isOwn(device, accountId)) {
+      return this.#prove(accountId, secret, this.#isShared(accountId) ? undefined : proofPlaceOf(fields));
+    }
+    if (!isElsewhere(fieldsOf(known), fields)) return this.#prove(accountId, secret);
+    const proof = await this.#prove(accountId, secret, proofPlaceOf(fields));
+    if (!proof.ok || !proof.value.isProven) return proof;
+    return refused(409, "otherServer", { detail: "another device keeps this account at another server" });
+  }
+
+  /** Whoever came first has only claimed the account: who has proved that it is his does not share it with them. */
+  async #takeOver(account: AccountRecord, fields: AccountFields, secret: Secret): Promise<void> {
+    const { accountId } = account;
+    for (const { subscriptionId, deviceId } of this.#store.subscriptionsOfAccount(accountId)) {
+      this.#shards.subscriptionRemoved(accountId, deviceId);
+      await this.#store.removeSubscription(subscriptionId);
+      this.#accountsChanged(deviceId);
+    }
+    await this.#store.updateAccount(accountId, fields, secret);
+  }
+
+  /** The secret has proved itself. The device takes the account as it is. */
   async #join(
+    device: DeviceRecord,
+    accountId: AccountId,
+    secret: Secret,
+    body: SubscribeBody,
+  ): Promise<Result<Standing>> {
+    const account = this.#store.account(accountId);
+    if (account === undefined) return { ok: false, refusal: notFound };
+    const full = this.#accountIsFull(accountId);
+    if (full !== undefined) return full;
+    await this.#store.updateAccount(accountId, fieldsOf(account), secret);
+    const subscription = this.#newSubscription(device, accountId, body);
+    await this.#store.createSubscription(subscription);
+    return this.#created(device, subscription.subscriptionId, accountId);
+  }
+
+  /** The secret has proved itself. A device that is there already changes its account. */
+  async #renew(
     device: DeviceRecord,
     account: AccountRecord,
     secret: Secret,
     body: SubscribeBody,
   ): Promise<Result<Standing>> {
-    const own = this.#store
-      .subscriptionsOfDevice(device.deviceId)
-      .find(({ accountId }) => accountId === account.accountId);
-    if (own === undefined) {
-      const full = this.#deviceIsFull(device) ?? this.#accountIsFull(account.accountId);
-      if (full !== undefined) return full;
-      await this.#store.updateAccount(account.accountId, fieldsOf(account), secret);
-      const subscription = this.#newSubscription(device, account.accountId, body);
-      await this.#store.createSubscription(subscription);
-      return this.#created(device, subscription.subscriptionId, account.accountId);
-    }
+    const own = this.#subscriptionOf(device, account.accountId);
+    if (own === undefined) return { ok: false, refusal: notFound };
     const change = patchAccount(account, body.account, this.#egress);
     if (!change.ok) return change;
     await this.#store.updateAccount(account.accountId, change.value.fields, secret);
@@ -240,6 +287,7 @@ export class Subscriptions {
   }
 
   async #change(
+    device: DeviceRecord,
     accountId: AccountId,
     patch: NonNullable<SubscriptionPatchBody["account"]>,
   ): Promise<Result<undefined>> {
@@ -250,39 +298,28 @@ export class Subscriptions {
     const { fields, secret } = read.value;
     const before = fieldsOf(account);
     const isMoved = isProofMoved(before, fields);
+    const isShared = this.#isShared(accountId);
     if (secret === undefined) {
       // Who shares an account could else lead the others' secret to a server of his own.
-      if (isMoved && this.#store.subscriptionsOfAccount(accountId).length > 1) {
-        return invalid([
-          {
-            field: "account.password",
-            detail: "is needed to change the server of an account that other devices share",
-          },
-        ]);
-      }
-      if (!isSameFields(before, fields)) await this.#write(account, fields, undefined);
-      return done(undefined);
+      if (isMoved && isShared) return passwordNeeded;
+      if (isSameFields(before, fields)) return done(undefined);
+    } else {
+      // Alone, the account is asked about where it will be: there alone can a new secret be right. What others share is theirs too: only
+      // where it is now can tell whether this device knows their secret.
+      const proof = await this.#prove(accountId, secret, isMoved && !isShared ? proofPlaceOf(fields) : undefined);
+      if (!proof.ok) return proof;
     }
-    // The proof is asked where the account will be: there alone can the new secret be right.
-    if (isMoved) await this.#write(account, fields, undefined);
-    const proof = await this.#prove(accountId, secret);
-    if (!proof.ok) {
-      if (isMoved) await this.#write(account, before, undefined);
-      return proof;
-    }
-    await this.#write(account, fields, secret);
-    return done(undefined);
-  }
-
-  #write(account: AccountRecord, fields: AccountFields, secret: Secret | undefined): Promise<void> {
     return this.#turns.take(identityOf(account), async () => {
-      if (this.#store.account(account.accountId) === undefined) return;
-      await this.#store.updateAccount(account.accountId, fields, secret);
-      this.#shards.changed(account.accountId, this.#isWanted(account.accountId));
+      if (!this.#isOwn(device, accountId)) return { ok: false, refusal: notFound };
+      // Somebody has joined meanwhile.
+      if (isMoved && !isShared && this.#isShared(accountId)) return passwordNeeded;
+      await this.#store.updateAccount(accountId, fields, secret);
+      this.#shards.changed(accountId, this.#isWanted(accountId));
+      return done(undefined);
     });
   }
 
-  async #prove(accountId: AccountId, secret: Secret): Promise<Result<undefined>> {
+  async #prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<Result<Proof>> {
     const waitSec = this.#proofs.waitSec(accountId);
     if (waitSec > 0) {
       return refused(429, "tooManyProofs", {
@@ -290,10 +327,11 @@ export class Subscriptions {
         retryAfterSec: waitSec,
       });
     }
-    const { outcome, status, reason } = await this.#shards.prove(accountId, secret);
+    const proof = await this.#shards.prove(accountId, secret, place);
+    const { outcome, status, reason } = proof;
     switch (outcome) {
       case "accepted":
-        return done(undefined);
+        return done(proof);
       case "refused":
         this.#proofs.take(accountId);
         return refused(403, "credentialsRefused", {
@@ -308,6 +346,18 @@ export class Subscriptions {
       default:
         return outcome satisfies never;
     }
+  }
+
+  #subscriptionOf(device: DeviceRecord, accountId: AccountId): SubscriptionDetail | undefined {
+    return this.#store.subscriptionsOfDevice(device.deviceId).find((one) => one.accountId === accountId);
+  }
+
+  #isOwn(device: DeviceRecord, accountId: AccountId): boolean {
+    return this.#subscriptionOf(device, accountId) !== undefined;
+  }
+
+  #isShared(accountId: AccountId): boolean {
+    return this.#store.subscriptionsOfAccount(accountId).length > 1;
   }
 
   #newSubscription(device: DeviceRecord, accountId: AccountId, body: SubscribeBody) {

@@ -113,7 +113,7 @@ export class Tunnels implements TunnelSink {
     closeOnBackpressureLimit: false,
     open: (socket) => this.#guard(() => this.#onOpen(socket)),
     message: (socket, message) => this.#guard(() => this.#onMessage(socket, message)),
-    ping: (socket) => this.#heard(socket),
+    ping: (socket) => this.#guard(() => this.#onPing(socket)),
     pong: (socket) => this.#heard(socket),
     close: (socket) => this.#guard(() => void this.#forget(socket)),
   };
@@ -184,6 +184,7 @@ export class Tunnels implements TunnelSink {
     const { data } = socket;
     if (data.isClosed) return;
     this.#heard(socket);
+    if (!this.#mayFrame(socket)) return;
     const text = latin1Of(message);
     // RFC 5626 §3.5.1 keep-alive: ping and pong; an empty frame is one that a library sends to keep a proxy awake.
     if (text === "\r\n\r\n") {
@@ -191,18 +192,26 @@ export class Tunnels implements TunnelSink {
       return;
     }
     if (text === crlf || text === "") return;
-    if (!this.#mayFrame(data)) {
-      this.#close(socket, tooFastCode, "too many frames");
-      return;
-    }
     this.#shards.frame(data.tunnelId, text);
   }
 
-  #mayFrame(data: TunnelData): boolean {
+  /** Bun has answered it. */
+  #onPing(socket: Socket): void {
+    if (socket.data.isClosed) return;
+    this.#heard(socket);
+    this.#mayFrame(socket);
+  }
+
+  /** Takes one from what the phone may send, keep-alives and pings too, for each is answered. False: it has been closed for it. */
+  #mayFrame(socket: Socket): boolean {
+    const { data } = socket;
     const nowMs = this.#clock.nowMs();
     data.frames = Math.min(frameBurst, data.frames + ((nowMs - data.framesAtMs) / 1_000) * framesPerSec);
     data.framesAtMs = nowMs;
-    if (data.frames < 1) return false;
+    if (data.frames < 1) {
+      this.#close(socket, tooFastCode, "too many frames");
+      return false;
+    }
     data.frames--;
     return true;
   }

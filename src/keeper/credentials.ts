@@ -232,7 +232,8 @@ export class Credentials {
     if (!volatile.chain(row, ChainFlag.credentials)) return false;
     if (volatile.kept(row, KeptFlag.outside)) {
       const answers = this.#outside.of(row);
-      const own = answers.find((answer) => !answer.challenge.proxy) ?? answers[0];
+      // The newest: a server whose realm has changed is still sent what the old one asked for.
+      const own = answers.findLast((answer) => !answer.challenge.proxy) ?? answers.at(-1);
       if (own === undefined) return false;
       this.#raiseFloor(row, Math.min(...answers.map((answer) => algorithmOf(answer.challenge.algorithm))));
       return this.#pins.pin(row, own.challenge.realm);

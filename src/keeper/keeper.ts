@@ -19,7 +19,7 @@ import { RegistrationStateId, type RegistrationStateNumber } from "./machine.ts"
 import { branchChars, branchRow } from "./names.ts";
 import { PresenceRequests } from "./presence-requests.ts";
 import type { ProfileKey } from "./profile.ts";
-import { Proofs } from "./proofs.ts";
+import { isSameSecret, Proofs } from "./proofs.ts";
 import { RandomPool } from "./random-pool.ts";
 import { Registrar, Registrars } from "./registrar.ts";
 import { VolatileRows } from "./volatile-rows.ts";
@@ -36,7 +36,16 @@ export interface KeeperEvents {
   onPresenceDone(requestId: number, isPending: boolean, status: RegistrationStatus): void;
   /** The secret is in memory: the store may erase it. */
   onRemoved(requestId: number): void;
-  onProof(requestId: number, outcome: "accepted" | "refused" | "unavailable", status: number, reason: string): void;
+  onProof(
+    requestId: number,
+    proof: {
+      readonly outcome: "accepted" | "refused" | "unavailable";
+      readonly status: number;
+      readonly reason: string;
+      /** The account's registrar has taken it before, or the secret is the one on file. */
+      readonly isProven: boolean;
+    },
+  ): void;
   /** The registrar refused the account's credentials, or the account. */
   onRefused(accountId: AccountId, status: number, reason: string): void;
   /** `serverOf` said undefined for this row and now knows. */
@@ -128,7 +137,8 @@ export class Keeper {
     );
     this.#proofs = new Proofs(network, pool, (request, outcome, status, reason) => {
       this.#releaseProfile(request.profile.key);
-      events.onProof(request.requestId, outcome, status, reason);
+      const isProven = this.#isProven(request.record.accountId) || isSameSecret(request.secret, request.stored);
+      events.onProof(request.requestId, { outcome, status, reason, isProven });
     });
   }
 
@@ -246,14 +256,16 @@ export class Keeper {
     this.#presences.add(requestId, row, wanted, this.#ledger.state(row), now, waitMs);
   }
 
-  /** Tries credentials at the account's registrar; the answer comes within 8 s. */
+  /** Tries credentials at the account's registrar, or as if the account were at `place`; the answer comes within 8 s. */
   prove(command: ProveCommand): void {
     const now = this.#read();
-    const { requestId, accountId, secret } = command;
-    const record = this.#directory.account(accountId);
+    const { requestId, accountId, secret, place } = command;
+    const stands = this.#directory.account(accountId);
+    const record = stands === undefined ? undefined : { ...stands, ...place };
     const key = record === undefined ? undefined : this.#ledger.keyOf(record);
     if (record === undefined || key === undefined) {
-      this.#events.onProof(requestId, "unavailable", 0, record === undefined ? "no such account" : "no such host");
+      const reason = record === undefined ? "no such account" : "no such host";
+      this.#events.onProof(requestId, { outcome: "unavailable", status: 0, reason, isProven: true });
       return;
     }
     const profile = this.#ledger.profiles.acquire(key);
@@ -348,6 +360,13 @@ export class Keeper {
     const now = this.#clock.nowMs();
     this.#attempts.setNow(now);
     return now;
+  }
+
+  /** Whether the account's registrar has taken it: with credentials at some time, or now at all. */
+  #isProven(accountId: AccountId): boolean {
+    const row = this.#columns.find(accountId);
+    if (row === undefined) return false;
+    return this.#columns.is(row, Flag.realmKnown) || this.#ledger.isBound(row, this.#attempts.nowMs);
   }
 
   #remove(row: RegistrationIndex): void {

@@ -258,7 +258,7 @@ export class Proofs {
   }
 }
 
-function isSameSecret(a: Secret, b: Secret | undefined): boolean {
+export function isSameSecret(a: Secret, b: Secret | undefined): boolean {
   if (b === undefined) return false;
   if (a.kind === "password") return b.kind === "password" && a.password === b.password;
   if (b.kind === "password") return false;

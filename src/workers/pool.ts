@@ -1,5 +1,5 @@
 import type { AccountId, CallUuid, DeviceId, TunnelId } from "../base/ids.ts";
-import type { Presence, Secret } from "../base/records.ts";
+import type { Presence, ProofPlace, Secret } from "../base/records.ts";
 import type { Log } from "../observe/log.ts";
 import type { Clock } from "../time/clock.ts";
 import type { OwnSocket } from "../net/own-sockets.ts";
@@ -182,20 +182,23 @@ export class Pool {
   async prove(
     accountId: AccountId,
     secret: Secret,
+    place?: ProofPlace,
   ): Promise<{
     readonly outcome: "accepted" | "refused" | "unavailable";
     readonly status: number;
     readonly reason: string;
+    readonly isProven: boolean;
   }> {
     const reply = await this.#ask(this.#shardOf(accountId), proveTimeoutMs, (requestId) => ({
       kind: "prove",
       requestId,
       accountId,
       secret,
+      ...(place === undefined ? {} : { place }),
     }));
     return reply?.kind === "proof"
       ? reply
-      : { outcome: "unavailable", status: 0, reason: "the account's shard is restarting" };
+      : { outcome: "unavailable", status: 0, reason: "the account's shard is restarting", isProven: true };
   }
 
   async status(accountId: AccountId): Promise<RegistrationStatus | undefined> {

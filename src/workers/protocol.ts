@@ -2,7 +2,7 @@ import type { AccountId, CallUuid, DeviceId, SubscriptionId, TunnelId } from "..
 import type { Rung } from "../base/ladder.ts";
 import type { OwnSocket } from "../net/own-sockets.ts";
 import type { TlsMaterial } from "../net/trust.ts";
-import type { Presence, RegistrationMode, Secret } from "../base/records.ts";
+import type { Presence, ProofPlace, RegistrationMode, Secret } from "../base/records.ts";
 
 /**
  * What crosses between the pool (main thread) and a shard worker: commands down, events up, batched per tick as arrays.
@@ -41,8 +41,14 @@ export type Command =
       readonly presence: Presence;
       readonly waitMs: number;
     }
-  /** Tries credentials by a REGISTER without Contact (a query, RFC 3261 §10.2.3). Reply `proof`. */
-  | { readonly kind: "prove"; readonly requestId: RequestId; readonly accountId: AccountId; readonly secret: Secret }
+  /** Tries credentials by a REGISTER without Contact (a query, RFC 3261 §10.2.3), at `place` when given. Reply `proof`. */
+  | {
+      readonly kind: "prove";
+      readonly requestId: RequestId;
+      readonly accountId: AccountId;
+      readonly secret: Secret;
+      readonly place?: ProofPlace;
+    }
   | { readonly kind: "registrationQuery"; readonly requestId: RequestId; readonly accountId: AccountId }
   /** Operator: retry a refused or waiting account now. */
   | { readonly kind: "retryNow"; readonly accountId: AccountId }
@@ -143,6 +149,8 @@ export type Event =
       readonly outcome: "accepted" | "refused" | "unavailable";
       readonly status: number;
       readonly reason: string;
+      /** The account itself is more than a claim: its registrar has taken it before, or what is on file is this same secret. */
+      readonly isProven: boolean;
     }
   | { readonly kind: "registration"; readonly requestId: RequestId; readonly status: RegistrationStatus | undefined }
   | { readonly kind: "registrars"; readonly requestId: RequestId; readonly registrars: readonly RegistrarStatus[] }

@@ -62,6 +62,7 @@ export class ShardCore implements NetworkReceiver {
       directory,
       columns,
       lane,
+      log: parts.log,
       userAgent: settings.userAgent,
       events: {
         onChanged: (_row: RegistrationIndex, accountId: AccountId, status) => {
@@ -72,8 +73,7 @@ export class ShardCore implements NetworkReceiver {
         onPresenceDone: (requestId, pending, status) =>
           uplink.emit({ kind: "presenceDone", requestId, pending, status }),
         onRemoved: (requestId) => uplink.emit({ kind: "done", requestId }),
-        onProof: (requestId, outcome, status, reason) =>
-          uplink.emit({ kind: "proof", requestId, outcome, status, reason }),
+        onProof: (requestId, proof) => uplink.emit({ kind: "proof", requestId, ...proof }),
         onRefused: (accountId: AccountId, status: number, reason: string) =>
           this.#tellRefused(accountId, status, reason),
         onServerKnown: (row: RegistrationIndex) => this.#anchor.onServerKnown(row),

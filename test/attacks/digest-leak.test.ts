@@ -124,6 +124,21 @@ describe("a registrar that was moved (DNS poisoning)", () => {
     expect(digests).toBeLessThanOrEqual(40);
   });
 
+  test("a realm that changes is told to the operator, once", () => {
+    const bench = new AttackBench({ account: { expiresSec: 60 } });
+    bench.registered();
+    bench.run(200_000);
+    expect(bench.warnings).toEqual([]);
+    const sameAs = (heard: { readonly contacts: readonly { readonly uri: string }[] }): string[] =>
+      heard.contacts.map(({ uri }) => `Contact: <${uri}>;expires=60`);
+    bench.registrar.behaviour = (heard) =>
+      heard.text.includes(`realm="moved.test"`)
+        ? { status: 200, headers: sameAs(heard) }
+        : { status: 401, headers: [challengeLine("moved.test")] };
+    bench.run(300_000);
+    expect(bench.warnings).toEqual(["registration.realmChanged"]);
+  });
+
   test("an account of TLS never goes to UDP or TCP, whatever the name says now", () => {
     const bench = new AttackBench({ ...tls, account: { transport: "tls", expiresSec: 60 } });
     bench.registered();

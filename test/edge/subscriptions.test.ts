@@ -273,12 +273,47 @@ describe("joining another device's account", () => {
     expect(bench.store.secrets.get(onlyAccount(bench))).toEqual({ kind: "password", password: "secret-of-alice" });
 
     bench.shards.proof = { outcome: "accepted", status: 200, reason: "OK" };
-    const joined = await bench.subscribe(two, { password: "newer", proxy: "rogue.example.net" });
+    const joined = await bench.subscribe(two, { password: "newer", displayName: "B" });
     expect(joined.status).toBe(201);
     expect(bench.shards.proved).toEqual({ kind: "password", password: "newer" });
     expect(bench.store.secrets.get(onlyAccount(bench))).toEqual({ kind: "password", password: "newer" });
-    // The account stays where its first device put it.
-    expect(at(joined, "account.proxy")).toBe("");
+    // The account stays as its first device made it.
+    expect(at(joined, "account.displayName")).toBe("");
+  });
+
+  test("a registrar of the joiner's own proves nothing to an account that another one has taken", async () => {
+    await using bench = await EdgeBench.open();
+    await bench.subscribe(await bench.phone());
+    const answer = await bench.subscribe(await bench.phone(), { password: "any", proxy: "rogue.example.net" });
+    expect([answer.status, at(answer, "code")]).toEqual([409, "otherServer"]);
+    expect(bench.store.subscriptions.size).toBe(1);
+    expect(bench.store.secrets.get(onlyAccount(bench))).toEqual({ kind: "password", password: "secret-of-alice" });
+  });
+
+  test.each([
+    ["at a host of his own", { proxy: "rogue.example.net" }, {}],
+    ["at a host of his own beside the true one", { proxy: "sip.example.com", alternateProxy: "rogue.example.net" }, {}],
+    ["in clear where the joiner asks for TLS", {}, { transport: "tls" }],
+  ])("a password is not tried where whoever came first has put the account: %s", async (_, first, asked) => {
+    await using bench = await EdgeBench.open();
+    await bench.subscribe(await bench.phone(), { ...first, password: "bait" });
+    await bench.subscribe(await bench.phone(), asked);
+    expect(bench.shards.proved).toEqual({ kind: "password", password: "secret-of-alice" });
+    expect(bench.shards.provedAt).toEqual({ transport: "auto", ...asked } as never);
+  });
+
+  test("who has only claimed an account loses it to whoever proves it, who does not share his calls with a stranger", async () => {
+    await using bench = await EdgeBench.open();
+    const [squatter, owner] = [await bench.phone(), await bench.phone()];
+    await bench.subscribe(squatter, { password: "no idea", proxy: "rogue.example.net", displayName: "S" });
+    const accountId = onlyAccount(bench);
+    bench.shards.proof = { outcome: "accepted", status: 200, reason: "OK", isProven: false };
+    const joined = await bench.subscribe(owner);
+    expect([joined.status, at(joined, "account.proxy"), at(joined, "account.displayName")]).toEqual([201, "", ""]);
+    expect([...bench.store.subscriptions.values()].map(({ deviceId }) => String(deviceId))).toEqual([owner.deviceId]);
+    expect(bench.shards.told).toContain(`subscriptionRemoved ${accountId} ${squatter.deviceId}`);
+    expect(bench.store.secrets.get(accountId)).toEqual({ kind: "password", password: "secret-of-alice" });
+    expect((await bench.call("GET", "/v1/subscriptions", squatter.token)).body).toEqual([]);
   });
 
   test("a registrar that cannot be asked is 503 with Retry-After", async () => {
@@ -395,20 +430,25 @@ describe("changing a subscription", () => {
     expect(bench.shards.told.at(-1)).toStartWith("changed");
   });
 
-  test("a new password at a new server is proved there, and both go back when it is refused", async () => {
+  test("a new password at a new server is proved there, and the old secret never goes there", async () => {
     await using bench = await EdgeBench.open();
     const phone = await bench.phone();
     const id = at(await bench.subscribe(phone, { proxy: "old.example.com" }), "id");
+    const move = () =>
+      bench.call("PATCH", `/v1/subscriptions/${id}`, phone.token, {
+        account: { password: "new", proxy: "new.example.com" },
+      });
     bench.shards.proof = { outcome: "refused", status: 403, reason: "Forbidden" };
-    bench.shards.onProve = async () => {
-      expect(bench.store.account(onlyAccount(bench))?.proxy).toBe("new.example.com");
-    };
-    const answer = await bench.call("PATCH", `/v1/subscriptions/${id}`, phone.token, {
-      account: { password: "new", proxy: "new.example.com" },
-    });
-    expect(answer.status).toBe(403);
+    const told = bench.shards.told.length;
+    expect((await move()).status).toBe(403);
+    expect(bench.shards.provedAt?.proxy).toBe("new.example.com");
     expect(bench.store.account(onlyAccount(bench))?.proxy).toBe("old.example.com");
     expect(bench.store.secrets.get(onlyAccount(bench))).toEqual({ kind: "password", password: "secret-of-alice" });
+    expect(bench.shards.told.slice(told)).toEqual([`prove ${onlyAccount(bench)}`]);
+    bench.shards.proof = { outcome: "accepted", status: 200, reason: "OK" };
+    expect((await move()).status).toBe(200);
+    expect(bench.store.account(onlyAccount(bench))?.proxy).toBe("new.example.com");
+    expect(bench.store.secrets.get(onlyAccount(bench))).toEqual({ kind: "password", password: "new" });
   });
 
   test("who shares an account cannot lead the others' secret to another server without knowing it", async () => {
@@ -423,6 +463,31 @@ describe("changing a subscription", () => {
     expect(
       (await bench.call("PATCH", `/v1/subscriptions/${id}`, two.token, { account: { displayName: "B" } })).status,
     ).toBe(200);
+    // A server of his own would take any password: the present one is asked.
+    bench.shards.proof = { outcome: "refused", status: 403, reason: "Forbidden" };
+    const guess = { password: "any", alternateProxy: "rogue.example.net" };
+    expect((await bench.call("PATCH", `/v1/subscriptions/${id}`, two.token, { account: guess })).status).toBe(403);
+    expect(bench.shards.provedAt).toBeUndefined();
+    expect(bench.store.account(onlyAccount(bench))?.alternateProxy).toBeUndefined();
+    bench.shards.proof = { outcome: "accepted", status: 200, reason: "OK" };
+    expect((await bench.call("PATCH", `/v1/subscriptions/${id}`, two.token, { account: guess })).status).toBe(200);
+  });
+
+  test("... nor by moving it while the others' password is being proved", async () => {
+    await using bench = await EdgeBench.open();
+    const [one, two] = [await bench.phone(), await bench.phone()];
+    const id = at(await bench.subscribe(one), "id");
+    const release = Promise.withResolvers<void>();
+    bench.store.before = (write) => (write === "createSubscription" ? release.promise : Promise.resolve());
+    const joining = bench.subscribe(two, { password: "newer" });
+    for (let n = 0; n < 5; n++) await bench.call("GET", "/v1/devices/me", one.token);
+    const moving = bench.call("PATCH", `/v1/subscriptions/${id}`, one.token, {
+      account: { alternateProxy: "rogue.example.net" },
+    });
+    for (let n = 0; n < 5; n++) await bench.call("GET", "/v1/devices/me", one.token);
+    release.resolve();
+    expect([(await joining).status, (await moving).status]).toEqual([201, 422]);
+    expect(bench.store.account(onlyAccount(bench))?.alternateProxy).toBeUndefined();
   });
 });
 

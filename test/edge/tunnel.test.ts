@@ -361,6 +361,20 @@ describe("frames, RFC 7118 §5", () => {
     expect(bench.shards.frames.length).toBe(1_000);
   });
 
+  test.each([
+    ["double CRLFs", frame(1, "\r\n\r\n")],
+    ["single CRLFs", frame(1, "\r\n")],
+    ["empty frames", frame(2, "")],
+    ["pings", frame(9, "x".repeat(125))],
+  ])("a phone that floods %s is closed too: each is read, and most are answered", async (_what, bytes) => {
+    await using bench = await EdgeBench.open();
+    const raw = await openRaw(bench, await bench.phone());
+    raw.write(Buffer.concat(Array<Buffer>(1_001).fill(bytes)));
+    await bench.shards.until(() => bench.shards.told.includes("tunnelClosed 1"));
+    expect(bench.shards.frames).toEqual([]);
+    raw.destroy();
+  });
+
   test("stopping the server closes tunnels with 1001", async () => {
     const bench = await EdgeBench.open();
     const tunnel = await openTunnel(bench, await bench.phone());

@@ -1,5 +1,5 @@
 import type { AccountId, CallUuid, DeviceId, TunnelId } from "../../src/base/ids.ts";
-import type { Presence, Secret } from "../../src/base/records.ts";
+import type { Presence, ProofPlace, Secret } from "../../src/base/records.ts";
 import type { Proof, ShardLoad, Shards } from "../../src/edge/shards.ts";
 import type { CallSummary, LadderEntry, RegistrarStatus, RegistrationStatus } from "../../src/workers/protocol.ts";
 
@@ -8,9 +8,12 @@ export class FakeShards implements Shards {
   readonly told: string[] = [];
   readonly frames: { readonly tunnelId: TunnelId; readonly text: string }[] = [];
   readonly statuses = new Map<AccountId, RegistrationStatus>();
-  proof: Proof = { outcome: "accepted", status: 200, reason: "OK" };
+  /** `isProven` unless said. */
+  proof: Omit<Proof, "isProven"> & Partial<Proof> = { outcome: "accepted", status: 200, reason: "OK" };
   /** What the last proof was asked with. */
   proved: Secret | undefined;
+  /** Where it was asked; undefined: where the account is. */
+  provedAt: ProofPlace | undefined;
   onPresence: (change: {
     readonly wanted: boolean;
     readonly presence: Presence;
@@ -42,11 +45,12 @@ export class FakeShards implements Shards {
     await this.onRemove();
   }
 
-  async prove(accountId: AccountId, secret: Secret): Promise<Proof> {
+  async prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<Proof> {
     this.told.push(`prove ${accountId}`);
     this.proved = secret;
+    this.provedAt = place;
     await this.onProve();
-    return this.proof;
+    return { isProven: true, ...this.proof };
   }
 
   async status(accountId: AccountId): Promise<RegistrationStatus | undefined> {

@@ -288,6 +288,48 @@ describe("a check of credentials (REGISTER without Contact, RFC 3261 §10.2.3)",
     expect(checked(wrong, { registrar: { open: true } }).news).toMatchObject([{ outcome: "refused", status: 200 }]);
   });
 
+  test("goes where it is told to, and not to the account's own server", () => {
+    const shard = new BenchShard();
+    const other = new VirtualRegistrar(shard.wire, { transport: "udp", address: "192.0.2.77", port: 5060 });
+    shard.locator.set("other.test", [{ transport: "udp", address: "192.0.2.77", port: 5060 }]);
+    shard.directory.put(accountOf(1));
+    const place = {
+      authUsername: undefined,
+      proxy: "other.test",
+      alternateProxy: undefined,
+      transport: "auto",
+    } as const;
+    shard.prove(accountIdOf(1), right, place);
+    shard.run(100);
+    expect(shard.newsOf("proof")).toMatchObject([{ outcome: "accepted" }]);
+    expect([other.heard.length, shard.registrar.heard.length]).toEqual([2, 0]);
+  });
+
+  test("tells whether the account itself is more than a claim", () => {
+    // Nobody has registered yet: only the secret on file speaks for whoever put it there.
+    expect(checked(wrong).news).toMatchObject([{ isProven: false }]);
+    expect(checked(right).news).toMatchObject([{ isProven: true }]);
+    const shard = new BenchShard();
+    const refused = shard.add(1, {}, wrong);
+    const registered = shard.add(2);
+    shard.run(100);
+    expect([shard.state(refused), shard.state(registered)]).toEqual(["refused", "registered"]);
+    shard.prove(refused, right);
+    shard.prove(registered, right);
+    shard.run(100);
+    expect(shard.newsOf("proof").map(({ outcome, isProven }) => [outcome, isProven])).toEqual([
+      ["accepted", false],
+      ["refused", true],
+    ]);
+    // Once taken, it stays so, also while the phone itself is registered and after a restart.
+    shard.presence(registered, false);
+    shard.run(1000);
+    shard.restart();
+    shard.prove(registered, right);
+    shard.run(1000);
+    expect(shard.newsOf("proof").at(-1)).toMatchObject({ isProven: true });
+  });
+
   test("one at a time for an account, and none for nobody", () => {
     const shard = new BenchShard();
     shard.directory.put(accountOf(1));

@@ -1,5 +1,12 @@
 import type { AccountId, RegistrationIndex } from "../../src/base/ids.ts";
-import type { AccountRecord, Directory, Proof, Secret, SubscriptionRecord } from "../../src/base/records.ts";
+import type {
+  AccountRecord,
+  Directory,
+  Proof,
+  ProofPlace,
+  Secret,
+  SubscriptionRecord,
+} from "../../src/base/records.ts";
 import { type Columns, columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import { Keeper, type KeeperEvents } from "../../src/keeper/keeper.ts";
 import type { Endpoint } from "../../src/net/network.ts";
@@ -93,6 +100,7 @@ export type News =
       readonly outcome: string;
       readonly status: number;
       readonly reason: string;
+      readonly isProven: boolean;
     }
   | { readonly kind: "refused"; readonly accountId: AccountId; readonly status: number; readonly reason: string }
   | { readonly kind: "serverKnown"; readonly row: RegistrationIndex };
@@ -150,8 +158,7 @@ export class BenchShard {
       onPresenceDone: (requestId, isPending, status) =>
         this.news.push({ kind: "presence", requestId, isPending, status }),
       onRemoved: (requestId) => this.news.push({ kind: "removed", requestId }),
-      onProof: (requestId, outcome, status, reason) =>
-        this.news.push({ kind: "proof", requestId, outcome, status, reason }),
+      onProof: (requestId, proof) => this.news.push({ kind: "proof", requestId, ...proof }),
       onRefused: (accountId, status, reason) => this.news.push({ kind: "refused", accountId, status, reason }),
       onServerKnown: (row) => this.news.push({ kind: "serverKnown", row }),
     };
@@ -218,9 +225,9 @@ export class BenchShard {
     return requestId;
   }
 
-  prove(accountId: AccountId, secret: Secret): number {
+  prove(accountId: AccountId, secret: Secret, place?: ProofPlace): number {
     const requestId = ++this.#requestId;
-    this.keeper.prove({ requestId, accountId, secret });
+    this.keeper.prove({ requestId, accountId, secret, ...(place === undefined ? {} : { place }) });
     return requestId;
   }
 
