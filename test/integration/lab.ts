@@ -253,6 +253,8 @@ export class Phone implements Party {
   readonly sentBy = "WS phone.invalid";
   readonly inbox: SipInbox;
   readonly #lab: Lab;
+  /** In SIP: a push token may hold what SIP forbids. */
+  readonly #name = `phone-${nextSerial()}`;
   #subscription = "";
   #socket: WebSocket | undefined;
 
@@ -260,11 +262,11 @@ export class Phone implements Party {
     this.#lab = lab;
     this.pushToken = pushToken;
     this.token = token;
-    this.inbox = new SipInbox(pushToken);
+    this.inbox = new SipInbox(this.#name);
   }
 
   get contact(): string {
-    return `sip:${this.pushToken}@phone.invalid;transport=ws`;
+    return `sip:${this.#name}@phone.invalid;transport=ws`;
   }
   get subscription(): string {
     return this.#subscription;
@@ -389,7 +391,7 @@ export class Phone implements Party {
   }
 
   answersTo(request: SipText, status: number, extra: Extra = {}): SipText {
-    const response = responseTo(this, request, status, `${this.pushToken}tag`, extra);
+    const response = responseTo(this, request, status, `${this.#name}tag`, extra);
     this.send(response);
     return response;
   }

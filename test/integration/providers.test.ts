@@ -4,9 +4,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startApnsFake, type ApnsFake, type ApnsFakeRequest } from "../fakes/apns-server.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
-import { startFcmFake, type FcmFake } from "../fakes/fcm-server.ts";
+import { fcmErrorBody, fcmErrorDetail, startFcmFake, type FcmFake } from "../fakes/fcm-server.ts";
 import { until } from "./inbox.ts";
 import { Lab, type Push } from "./lab.ts";
+import { answersAndHangsUp } from "./whole-call.ts";
 
 const topic = "com.example.integration";
 const voipToken = "aa".repeat(32);
@@ -65,6 +66,22 @@ function atApns(kind: string): Promise<{ readonly request: ApnsFakeRequest; read
   );
 }
 
+function fcmTries(token: string): readonly { readonly push: Push; readonly priority: string }[] {
+  return fcm.requests
+    .filter(({ message }) => message.token === token)
+    .map(({ message }) => {
+      const { android, data } = message as { android: { priority: string }; data: { wakeline: string } };
+      return { push: JSON.parse(data.wakeline) as Push, priority: android.priority.toUpperCase() };
+    });
+}
+
+function atFcm(token: string, tries: number): Promise<ReturnType<typeof fcmTries>> {
+  return until(
+    () => `FCM has ${fcmTries(token).length} for ${token}`,
+    async () => (fcmTries(token).length >= tries ? fcmTries(token) : undefined),
+  );
+}
+
 describe("APNs", () => {
   test("voip for the call and nothing else by it; cancelled: no cancel, a missed alert; the tunnel shows the system its call", async () => {
     const phone = await lab.phone({ provider: "apns", token: voipToken, alertToken });
@@ -102,6 +119,28 @@ describe("APNs", () => {
     await phone.closes();
   });
 
+  test("busy at first: asked again under the same id, and the woken phone answers and hangs up", async () => {
+    const token = "ee".repeat(32);
+    const tries = () => apns.requests.filter((request) => request.token === token);
+    apns.answer = (request) =>
+      request.token === token && tries().length === 1
+        ? { status: 503, body: { reason: "ServiceUnavailable" } }
+        : { status: 200 };
+    const phone = await lab.phone({ provider: "apns", token, alertToken });
+    const account = lab.account();
+    await phone.sleeps(account);
+    const invite = lab.provider.sends("INVITE", account.username);
+    const [first, second] = await until(
+      () => `${tries().length} tries`,
+      async () => (tries().length === 2 ? tries() : undefined),
+    );
+    const push = (JSON.parse(second?.body ?? "{}") as { wakeline: Push }).wakeline;
+    expect((JSON.parse(first?.body ?? "{}") as { wakeline: Push }).wakeline.id).toBe(push.id);
+    await answersAndHangsUp(lab, phone, invite, push.tunnel);
+    await phone.callBecomes(push.call, "ended");
+    expect(tries()).toHaveLength(2);
+  });
+
   test("410 for the VoIP token: this call and the next go out as alerts", async () => {
     const [dead, alive] = ["cc".repeat(32), "dd".repeat(32)];
     apns.answer = ({ token }) =>
@@ -130,25 +169,53 @@ describe("APNs", () => {
 
 describe("FCM", () => {
   test("high priority for call and cancel only, the payload as a string", async () => {
-    const phone = await lab.phone({ provider: "fcm", token: "fcm-token-of-the-phone" });
+    const phone = await lab.phone({ provider: "fcm", token: "fcm-token:of-the-phone" });
     const account = lab.account();
     await phone.sleeps(account);
     const invite = lab.provider.sends("INVITE", account.username);
     await lab.provider.gets("180 INVITE", invite.get("Call-ID"));
     lab.provider.cancels(invite);
     lab.provider.acksFailure(invite, await lab.provider.gets("487 INVITE", invite.get("Call-ID")));
-    const sent = await until(
-      () => `FCM has ${fcm.requests.length}`,
-      async () => (fcm.requests.length >= 3 ? fcm.requests : undefined),
-    );
-    const seen = sent.map(({ message }) => {
-      const { android, data } = message as { android: { priority: string }; data: { wakeline: string } };
-      return [(JSON.parse(data.wakeline) as Push).kind, android.priority.toUpperCase()];
-    });
+    const sent = await atFcm("fcm-token:of-the-phone", 3);
+    const seen = sent.map(({ push, priority }) => [push.kind, priority]);
     expect(seen.toSorted((a, b) => String(a).localeCompare(String(b)))).toEqual([
       ["call", "HIGH"],
       ["cancel", "HIGH"],
       ["missed", "NORMAL"],
     ]);
+  });
+
+  test("busy at first: asked again under the same id, and the woken phone answers and hangs up", async () => {
+    const token = "fcm-token-of-a-busy-moment";
+    fcm.answer = ({ message }) =>
+      message.token === token && fcmTries(token).length === 1
+        ? { status: 503, body: fcmErrorBody(503, "UNAVAILABLE", "try again", [fcmErrorDetail("UNAVAILABLE")]) }
+        : { status: 200, body: { name: "projects/integration/messages/2" } };
+    const phone = await lab.phone({ provider: "fcm", token });
+    const account = lab.account();
+    await phone.sleeps(account);
+    const invite = lab.provider.sends("INVITE", account.username);
+    const [first, second] = await atFcm(token, 2);
+    expect([second?.push.id, second?.push.kind]).toEqual([first?.push.id, "call"]);
+    await answersAndHangsUp(lab, phone, invite, second?.push.tunnel);
+    await phone.callBecomes(second?.push.call, "ended");
+    expect(fcmTries(token)).toHaveLength(2);
+  });
+
+  test("UNREGISTERED: the token is dead, the caller hears 480 at once, and FCM is not asked again", async () => {
+    const token = "fcm-token-of-a-removed-app";
+    fcm.answer = ({ message }) =>
+      message.token === token
+        ? { status: 404, body: fcmErrorBody(404, "NOT_FOUND", "gone", [fcmErrorDetail("UNREGISTERED")]) }
+        : { status: 200, body: { name: "projects/integration/messages/3" } };
+    const phone = await lab.phone({ provider: "fcm", token });
+    const account = lab.account();
+    await phone.sleeps(account);
+    for (let n = 0; n < 2; n++) {
+      const invite = lab.provider.sends("INVITE", account.username);
+      lab.provider.acksFailure(invite, await lab.provider.gets("480 INVITE", invite.get("Call-ID")));
+    }
+    expect(fcmTries(token)).toHaveLength(1);
+    expect((await phone.http("GET", "/v1/devices/me")).body.push).toMatchObject({ state: "dead" });
   });
 });
