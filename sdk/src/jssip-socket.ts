@@ -1,4 +1,7 @@
-/** The shape of JsSIP's `Socket` (its `sockets` option takes such objects). What arrives is given to `ondata` as text or ArrayBuffer. */
+import { Tunnel } from "./tunnel.ts";
+import { tunnelPlace } from "./web-socket.ts";
+
+/** The shape of JsSIP's `Socket` (its `sockets` option takes such objects). */
 export interface JsSipSocket {
   readonly url: string;
   readonly sip_uri: string;
@@ -13,59 +16,37 @@ export interface JsSipSocket {
   ondata: (data: unknown) => void;
 }
 
-/** JsSIP gives up a socket that does not open; networks of phones take longer than desks'. */
-const openMs = 10_000;
-
 /**
- * A tunnel as JsSIP's Socket. JsSIP opens it again by itself when it is lost (`connection_recovery_min_interval`), to the same URL: the ticket
- * stays good as long as the call lives, and what waited meanwhile comes at once after opening.
+ * A tunnel as JsSIP's Socket; give a `Tunnel` to watch its state or to tell it that the network has changed. JsSIP hears of a loss only when
+ * the tunnel does not come back: it would drop a call that rings. After that JsSIP opens it again by itself, as it does any socket; but not
+ * when another tunnel of the device has taken over, for the two would take it from each other for ever: `ua.stop()` and `ua.start()` then do.
  */
-export function jsSipSocket(url: string, WebSocketClass: typeof WebSocket = WebSocket): JsSipSocket {
-  let socket: WebSocket | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const host = new URL(url).host;
+export function jsSipSocket(target: string | Tunnel): JsSipSocket {
+  const tunnel = typeof target === "string" ? new Tunnel({ url: target }) : target;
+  const { host, isSecure } = tunnelPlace(tunnel.url);
   const self: JsSipSocket = {
-    url,
+    url: tunnel.url,
     sip_uri: `sip:${host};transport=ws`,
-    via_transport: url.startsWith("wss:") ? "WSS" : "WS",
+    via_transport: isSecure ? "WSS" : "WS",
     onconnect: () => {},
     ondisconnect: () => {},
     ondata: () => {},
     connect() {
-      if (self.isConnected() || self.isConnecting()) return;
-      const opened = new WebSocketClass(url, "sip");
-      socket = opened;
-      opened.binaryType = "arraybuffer";
-      timer = setTimeout(() => opened.close(), openMs);
-      opened.addEventListener("open", () => {
-        clearTimeout(timer);
-        if (socket === opened) self.onconnect();
-      });
-      opened.addEventListener("message", ({ data }) => {
-        if (socket === opened) self.ondata(data);
-      });
-      opened.addEventListener("close", ({ code, reason, wasClean }) => {
-        clearTimeout(timer);
-        if (socket !== opened) return;
-        socket = undefined;
-        self.ondisconnect(!wasClean, code, reason);
-      });
-      // `close` follows every error.
-      opened.addEventListener("error", () => {});
+      if (tunnel.isTaken) {
+        void Promise.resolve().then(() => self.ondisconnect(true));
+        return;
+      }
+      tunnel.onMessage = (text) => self.ondata(text);
+      tunnel.open();
     },
-    disconnect() {
-      clearTimeout(timer);
-      const open = socket;
-      socket = undefined;
-      open?.close();
-    },
-    send(message) {
-      if (socket === undefined || socket.readyState !== WebSocketClass.OPEN) return false;
-      socket.send(message as string);
-      return true;
-    },
-    isConnected: () => socket !== undefined && socket.readyState === WebSocketClass.OPEN,
-    isConnecting: () => socket !== undefined && socket.readyState === WebSocketClass.CONNECTING,
+    disconnect: () => tunnel.close(),
+    send: (message) => tunnel.send(message as string),
+    isConnected: () => tunnel.state.kind === "open" || tunnel.state.kind === "resuming",
+    isConnecting: () => tunnel.state.kind === "opening",
   };
+  tunnel.onState((state) => {
+    if (state.kind === "open" && !state.resumed) self.onconnect();
+    if (state.kind === "closed") self.ondisconnect(state.why !== "asked", state.code, state.why);
+  });
   return self;
 }

@@ -1,4 +1,4 @@
-import type { PushPayload } from "./types.ts";
+import type { CallState, PushPayload } from "./types.ts";
 
 /** What to do with a push of kind `call`. */
 export type CallVerdict =
@@ -7,6 +7,11 @@ export type CallVerdict =
   /** It came late: ask `device.callState(call)` first (iOS: report the call at once all the same, and end it when it is over). */
   | { readonly kind: "ask"; readonly tunnel: string; readonly lateMs: number }
   | { readonly kind: "ignore"; readonly reason: "not a call" | "no tunnel" };
+
+/** The same, once the server was asked where that was needed. `state` undefined: the server does not know, or could not be asked in time. */
+export type CallDecision =
+  | Exclude<CallVerdict, { readonly kind: "ask" }>
+  | { readonly kind: "over"; readonly state: CallState | undefined };
 
 /** A push older than this may be of a call that is gone. */
 const freshMs = 5_000;
@@ -21,17 +26,25 @@ const kinds: ReadonlySet<unknown> = new Set([
   "lease",
   "test",
 ]);
+const optionalTexts = ["subscription", "call", "callId", "deadline", "text"] as const;
 
 /**
  * The payload in what the platform delivered: the APNs dictionary, FCM's `data`, the text of a Web Push, or the payload itself. Undefined when
- * it is not Wakeline's, or of a version that this package does not know.
+ * it is not Wakeline's, not whole, or of a version that this package does not know. Never throws.
  */
 export function readPush(delivered: unknown): PushPayload | undefined {
   const found = unwrap(delivered);
   if (found === undefined || found["v"] !== 1 || !kinds.has(found["kind"])) return undefined;
-  return typeof found["id"] === "string" && typeof found["sentAt"] === "string"
-    ? (found as unknown as PushPayload)
-    : undefined;
+  const isTime = (value: unknown): boolean => typeof value === "string" && !Number.isNaN(Date.parse(value));
+  const { from, tunnel } = found;
+  const isWhole =
+    typeof found["id"] === "string" &&
+    isTime(found["sentAt"]) &&
+    (found["deadline"] === undefined || isTime(found["deadline"])) &&
+    optionalTexts.every((name) => found[name] === undefined || typeof found[name] === "string") &&
+    (tunnel === undefined || (typeof tunnel === "string" && /^wss?:\/\//.test(tunnel))) &&
+    (from === undefined || typeof (Object(from) as { uri?: unknown }).uri === "string");
+  return isWhole ? (found as unknown as PushPayload) : undefined;
 }
 
 function unwrap(delivered: unknown): Record<string, unknown> | undefined {

@@ -28,12 +28,28 @@ export interface Account {
   readonly onUnreachable?: { readonly forwardTo: string };
 }
 
+type Clearable =
+  | "authUsername"
+  | "displayName"
+  | "proxy"
+  | "alternateProxy"
+  | "instanceId"
+  | "userAgent"
+  | "onUnreachable";
+
+/** What is absent stays; `null` takes an optional field away. `username` and `domain` cannot change. */
+export type AccountChange = Partial<Omit<Account, Clearable>> & {
+  readonly [Field in Clearable]?: Account[Field] | null;
+};
+
 export type Presence = "background" | "foreground";
 
+/** Which pushes other than calls are wanted. */
 export interface Notify {
   readonly message?: boolean;
   readonly voicemail?: boolean;
   readonly missed?: boolean;
+  /** Whether a MESSAGE's text stands in its push. */
   readonly preview?: boolean;
 }
 
@@ -58,11 +74,57 @@ export interface Subscription {
   readonly lastSeenAt: string;
 }
 
+/** This installation as the server sees it. */
+export interface Device {
+  readonly deviceId: string;
+  readonly app: string;
+  readonly name?: string;
+  /** `state`: "alive", or "dead" once the provider has said so: give the token of now with `setPush`. */
+  readonly push: {
+    readonly provider: PushProvider;
+    readonly environment?: "production" | "development";
+    readonly state: string;
+    readonly alertState?: string;
+  };
+  readonly wake: { readonly receipts: number; readonly medianMs?: number; readonly unanswered: number };
+  readonly createdAt: string;
+  readonly lastSeenAt: string;
+  /** The device is dropped then, unless it is seen before. */
+  readonly leaseUntil: string;
+}
+
+/** What the provider said to a test push. `reason` is the provider's own word. */
+export interface TestPush {
+  readonly id: string;
+  readonly outcome: "accepted" | "tokenDead" | "retry" | "refused";
+  readonly reason?: string;
+}
+
 export type CallState = "ringing" | "answered" | "answeredElsewhere" | "cancelled" | "missed" | "ended";
 
-export interface CallerName {
+export interface Caller {
   readonly uri: string;
   readonly name?: string;
+}
+
+export interface CallStatus {
+  readonly state: CallState;
+  readonly from: Caller;
+  readonly at: string;
+  readonly deadline?: string;
+}
+
+/** A line of the device's call list. */
+export interface CallRecord {
+  readonly call: string;
+  readonly callId: string;
+  readonly subscription?: string;
+  readonly direction: "inbound" | "outbound";
+  readonly state: CallState;
+  readonly from: Caller;
+  readonly at: string;
+  readonly answeredAt?: string;
+  readonly endedAt?: string;
 }
 
 /** What a push carries: APNs under the key `wakeline`, FCM as JSON text in `data.wakeline`, Web Push and webhook as the body. */
@@ -74,7 +136,7 @@ export interface PushPayload {
   readonly sentAt: string;
   readonly call?: string;
   readonly callId?: string;
-  readonly from?: CallerName;
+  readonly from?: Caller;
   readonly tunnel?: string;
   readonly deadline?: string;
   readonly text?: string;

@@ -1,5 +1,6 @@
 import { UA, WebSocketInterface } from "jssip";
 import type { RTCSession } from "jssip/lib/RTCSession";
+import { jsSipSocket } from "../../../sdk/src/index.ts";
 import { tapWebSockets } from "./frames.ts";
 import { type Phone, type PhoneCall, type PhoneOptions, phoneSdp } from "./phone.ts";
 import { until } from "./wait.ts";
@@ -83,7 +84,7 @@ export function jsSipPhone(options: PhoneOptions): Phone {
   openWindow();
   const calls: PhoneCall[] = [];
   const agent = new UA({
-    sockets: [new WebSocketInterface(options.url)],
+    sockets: [options.tunnel === undefined ? new WebSocketInterface(options.url) : jsSipSocket(options.tunnel)],
     uri: `sip:${options.username}@${options.domain}`,
     password: options.password,
     register: options.register,

@@ -1,3 +1,4 @@
+import type { Tunnel } from "../../../sdk/src/index.ts";
 import { type Frame, framesOf, headerOf } from "./frames.ts";
 import { until } from "./wait.ts";
 
@@ -8,6 +9,8 @@ export interface PhoneOptions {
   readonly password: string;
   /** Whether the stack sends its own REGISTER once it is connected. */
   readonly register: boolean;
+  /** The client package's tunnel, to `url`, in the place of the stack's own WebSocket. */
+  readonly tunnel?: Tunnel;
 }
 
 /** One call at a phone, whatever the stack under it. */

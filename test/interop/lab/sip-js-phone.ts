@@ -7,8 +7,10 @@ import {
   type SessionDescriptionHandler,
   SIPExtension,
   SessionState,
+  TransportState,
   UserAgent,
 } from "sip.js";
+import { sipJsTransport } from "../../../sdk/src/index.ts";
 import { tapWebSockets } from "./frames.ts";
 import { type Phone, type PhoneCall, type PhoneOptions, phoneSdp } from "./phone.ts";
 import { until } from "./wait.ts";
@@ -36,6 +38,7 @@ export function sipJsPhone(options: PhoneOptions): Phone {
   const agent = new UserAgent({
     uri,
     transportOptions: { server: options.url, connectionTimeout: 5 },
+    ...(options.tunnel === undefined ? {} : { transportConstructor: sipJsTransport(TransportState, options.tunnel) }),
     authorizationUsername: options.username,
     authorizationPassword: options.password,
     sessionDescriptionHandlerFactory: describeMedia,
