@@ -8,7 +8,7 @@ import { startServer } from "./server.ts";
 
 const app = "com.example.demo";
 
-/** A whole server on loopback with one app whose pushes go to `webhookUrl`, in a temporary folder that `stop` removes. */
+/** A whole server on loopback with one app whose pushes go to `webhookUrl` or by Web Push, in a temporary folder that `stop` removes. */
 export async function startDemoServer(webhookUrl: string): Promise<DemoServer & { stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), "wakeline-demo-"));
   const appKey = randomBytes(24).toString("base64url");
@@ -29,6 +29,7 @@ egress_allow = ["127.0.0.0/8"]
 [[apps]]
 id = "${app}"
 key = "sha256:${createHash("sha256").update(appKey).digest("hex")}"
+webpush = { subject = "mailto:demo@example.com" }
 webhook = { url = "${webhookUrl}", secret = "${randomBytes(16).toString("hex")}" }
 `,
   );

@@ -43,7 +43,7 @@ async function servePage(
   io: CommandIo,
 ): Promise<number> {
   const page = await openDemoPage(port, start);
-  io.out(`two phones that sleep: open ${page.url} in a browser (it asks for the microphone); Ctrl-C ends`);
+  io.out(`two phones that sleep: open ${page.url} in a browser; Ctrl-C ends`);
   await new Promise<void>((resolve) => {
     process.once("SIGINT", () => resolve());
     process.once("SIGTERM", () => resolve());

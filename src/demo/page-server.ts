@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { labelOf } from "../base/ladder.ts";
 import { htmlFiles } from "../page/html-files.ts";
 import page from "./page/index.html";
+import serviceWorker from "./page/service-worker.js" with { type: "text" };
 import { openDemoRegistrar } from "./registrar.ts";
 import type { DemoServer } from "./story.ts";
 
@@ -22,8 +24,8 @@ export async function openDemoPage(
   startServer: (webhookUrl: string) => Promise<DemoServer>,
 ): Promise<DemoPage> {
   const watchers = new Set<ReadableStreamDefaultController<Uint8Array>>();
-  const tell = (topic: string, data: unknown): void => {
-    const bytes = Buffer.from(`event: ${topic}\ndata: ${JSON.stringify(data)}\n\n`);
+  const tell = (topic: string, data: Readonly<Record<string, unknown>>): void => {
+    const bytes = Buffer.from(`event: ${topic}\ndata: ${JSON.stringify({ atMs: Date.now(), ...data })}\n\n`);
     for (const watcher of watchers) watcher.enqueue(bytes);
   };
   const passwords = new Map([
@@ -35,10 +37,8 @@ export async function openDemoPage(
     port: 0,
     domain,
     passwords,
-    onMessage: ({ direction, firstLine }) => {
-      const status = /^SIP\/2\.0 (\d{3} .*)$/.exec(firstLine)?.[1];
-      tell("wire", { isFromServer: direction === "out", label: status ?? firstLine.split(" ")[0] });
-    },
+    onMessage: ({ direction, firstLine, user }) =>
+      tell("wire", { isFromServer: direction === "out", user, label: labelOf(firstLine) }),
   });
   const files = htmlFiles(page);
   let settings: unknown;
@@ -54,6 +54,12 @@ export async function openDemoPage(
         return new Response(null, { status: 204 });
       }
       if (pathname === "/settings.json") return Response.json(settings, { headers: { "cache-control": "no-store" } });
+      // Its address never changes: a browser looks for a newer one at each start of the page.
+      if (pathname === "/service-worker.js") {
+        return new Response(serviceWorker, {
+          headers: { "content-type": "text/javascript", "cache-control": "no-cache" },
+        });
+      }
       if (pathname === "/events") return new Response(events(), { headers: { "content-type": "text/event-stream" } });
       const file = await files(request);
       if (file === undefined) return new Response("not found", { status: 404 });
@@ -76,9 +82,11 @@ export async function openDemoPage(
     });
   }
   const url = `http://127.0.0.1:${http.port}`;
-  const server = await startServer(`${url}/push`);
+  // Bundled from source at the first request: not the one that somebody waits for.
+  const [server] = await Promise.all([startServer(`${url}/push`), files(new Request(url))]);
   settings = {
     server: server.publicUrl,
+    vapidPublicKey: await vapidPublicKey(server.publicUrl),
     app: server.app,
     appKey: server.appKey,
     accounts: [...passwords].map(([user, password]) => ({
@@ -95,4 +103,10 @@ export async function openDemoPage(
       registrar.close();
     },
   };
+}
+
+/** What browsers subscribe to Web Push with (RFC 8292). */
+async function vapidPublicKey(publicUrl: string): Promise<string | undefined> {
+  const facts = await fetch(`${publicUrl}/.well-known/wakeline.json`);
+  return ((await facts.json()) as { readonly vapidPublicKey?: string }).vapidPublicKey;
 }

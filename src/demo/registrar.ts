@@ -30,6 +30,8 @@ export interface RegistrarEvent {
   readonly peer: string;
   readonly firstLine: string;
   readonly cseq: string;
+  /** Whose side of the call this passed: the user for whom the other end speaks. */
+  readonly user: string;
 }
 
 export interface DemoRegistrar {
@@ -75,7 +77,16 @@ export async function openDemoRegistrar(options: {
   function report(direction: "in" | "out", peer: string): void {
     const end = view.bytes.indexOf(13, view.from);
     const firstLine = Buffer.from(view.bytes.subarray(view.from, end)).toString("latin1");
-    options.onMessage?.({ direction, peer, firstLine, cseq: view.value(Header.cseq) ?? "" });
+    // A request comes from who is in From and goes to who is in To; its responses go the other way.
+    const isOfCaller = (direction === "in") === (view.kind === MessageKind.request);
+    const uri = addressOf(view, isOfCaller ? Header.from : Header.to)?.uri ?? "";
+    options.onMessage?.({
+      direction,
+      peer,
+      firstLine,
+      cseq: view.value(Header.cseq) ?? "",
+      user: parseUriText(uri)?.user ?? "",
+    });
   }
 
   function send(bytes: Uint8Array, port: number, address: string): void {

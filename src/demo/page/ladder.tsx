@@ -1,79 +1,117 @@
-import type { Signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { fitLabel } from "../../page/model/ladder-layout.ts";
+import { story, type DemoRail, type StoryLine } from "./story.ts";
 
-/** One message or push, in the order in which it happened. */
-export interface Arrow {
-  readonly atMs: number;
-  readonly from: string;
-  readonly to: string;
-  readonly label: string;
-  readonly isPush: boolean;
+const rails: readonly { readonly rail: DemoRail; readonly name: string; readonly shortName: string }[] = [
+  { rail: "alice", name: "Alice", shortName: "Alice" },
+  { rail: "alice-wakeline", name: "Wakeline", shortName: "Wakeline" },
+  { rail: "server", name: "SIP server", shortName: "Server" },
+  { rail: "bob-wakeline", name: "Wakeline", shortName: "Wakeline" },
+  { rail: "bob", name: "Bob", shortName: "Bob" },
+];
+const widthPxMin = 280;
+const widePxMin = 560;
+const headPx = 30;
+const rowPx = 26;
+const actPx = 34;
+const footPx = 16;
+
+interface Placed {
+  readonly line: StoryLine;
+  readonly y: number;
 }
 
-const rails = ["alice", "bob", "wakeline", "server"] as const;
-const names: Readonly<Record<string, string>> = {
-  alice: "Alice",
-  bob: "Bob",
-  wakeline: "Wakeline",
-  server: "SIP server",
-};
-const width = 720;
-const left = 90;
-const gap = 190;
-const rowHeight = 26;
-const top = 40;
-const labelCharsMax = 24;
-
-const railX = (rail: string): number => left + rails.indexOf(rail as (typeof rails)[number]) * gap;
-
-/** The ladder diagram: time runs down, an arrow is a SIP message, a dashed one a push. */
-export function Ladder({ arrows }: { readonly arrows: Signal<readonly Arrow[]> }) {
-  const shown = arrows.value;
+/** Time runs down; a straight arrow is a SIP message, a dashed one a push. The newest is always in sight. */
+export function Ladder() {
   const box = useRef<HTMLElement>(null);
-  // The newest message is what people watch for.
+  const [widthPx, setWidth] = useState(widthPxMin);
+  const lines = story.value;
   useEffect(() => {
-    box.current?.scrollTo({ top: box.current.scrollHeight });
-  }, [shown]);
-  const startMs = shown[0]?.atMs ?? 0;
-  const height = top + Math.max(4, shown.length + 1) * rowHeight;
+    const root = box.current;
+    if (root === null) return undefined;
+    const measure = (): void => setWidth(Math.max(widthPxMin, root.clientWidth));
+    measure();
+    const resized = new ResizeObserver(measure);
+    resized.observe(root);
+    return () => resized.disconnect();
+  }, []);
+  useEffect(() => box.current?.scrollTo({ top: box.current.scrollHeight }), [lines]);
+
+  const isWide = widthPx >= widePxMin;
+  // Half of the first and of the last name stands outside its rail.
+  const [leftPx, rightPx] = isWide ? [84, 48] : [58, 22];
+  const lane = (widthPx - leftPx - rightPx) / (rails.length - 1);
+  const xOf = (rail: DemoRail): number => Math.round(leftPx + lane * rails.findIndex((one) => one.rail === rail));
+  const { placed, heightPx } = place(lines);
+  const firstMs = lines[0]?.atMs ?? 0;
+  const messages = lines.filter(({ kind }) => kind !== "act").length;
   return (
-    <section ref={box} class="ladder" aria-label="Messages" tabIndex={0}>
-      <h2>What goes over the wire</h2>
-      {shown.length === 0 && <p>Nothing yet: let a phone sleep, then call it.</p>}
+    <section ref={box} class="ladder" aria-label="What goes over the wire" tabIndex={0}>
+      <svg class="heads" width={widthPx} height={headPx} aria-hidden="true">
+        {rails.map(({ rail, name, shortName }) => (
+          <text key={rail} class={rail.includes("wakeline") ? "name ours" : "name"} x={xOf(rail)} y={20}>
+            {isWide ? name : shortName}
+          </text>
+        ))}
+      </svg>
       <svg
-        viewBox={`0 0 ${width} ${height}`}
+        width={widthPx}
+        height={heightPx}
         role="img"
-        aria-label={`${shown.length} messages between the phones, Wakeline and the SIP server`}
+        aria-label={`${messages} messages so far between the phones, Wakeline and the SIP server`}
       >
-        {rails.map((rail) => (
-          <g key={rail}>
-            <text class="name" x={railX(rail)} y={18} text-anchor="middle">
-              {names[rail]}
-            </text>
-            <line class="rail" x1={railX(rail)} x2={railX(rail)} y1={28} y2={height} />
-          </g>
+        {rails.map(({ rail }) => (
+          <line key={rail} class="rail" x1={xOf(rail)} x2={xOf(rail)} y1={0} y2={heightPx} />
         ))}
-        {shown.map((arrow, n) => (
-          <Row key={n} arrow={arrow} y={top + (n + 1) * rowHeight - 8} sinceMs={arrow.atMs - startMs} />
-        ))}
+        {placed.map(({ line, y }, n) =>
+          line.kind === "act" ? (
+            <g key={n} class="act">
+              <rect x={0} y={y - 17} width={widthPx} height={24} rx={4} />
+              <text x={8} y={y}>
+                {fitLabel(line.text, widthPx - 16)}
+              </text>
+            </g>
+          ) : (
+            <Arrow key={n} line={line} y={y} from={xOf(line.from)} to={xOf(line.to)} sinceMs={line.atMs - firstMs} />
+          ),
+        )}
       </svg>
     </section>
   );
 }
 
-function Row({ arrow, y, sinceMs }: { readonly arrow: Arrow; readonly y: number; readonly sinceMs: number }) {
-  const from = railX(arrow.from);
-  const to = railX(arrow.to);
-  const tip = to > from ? to - 8 : to + 8;
+function place(lines: readonly StoryLine[]): { readonly placed: readonly Placed[]; readonly heightPx: number } {
+  let y = 0;
+  const placed = lines.map((line) => {
+    y += line.kind === "act" ? actPx : rowPx;
+    return { line, y };
+  });
+  return { placed, heightPx: y + footPx };
+}
+
+function Arrow({
+  line,
+  y,
+  from,
+  to,
+  sinceMs,
+}: {
+  readonly line: Extract<StoryLine, { readonly label: string }>;
+  readonly y: number;
+  readonly from: number;
+  readonly to: number;
+  readonly sinceMs: number;
+}) {
+  const back = to > from ? -7 : 7;
   return (
-    <g>
-      <text class="time" x={4} y={y + 4}>
-        {(sinceMs / 1_000).toFixed(2)} s
+    <g class={`arrow ${line.kind}`}>
+      <text class="time" x={2} y={y + 3}>
+        {(sinceMs / 1_000).toFixed(2)}
       </text>
-      <line class={arrow.isPush ? "arrow push" : "arrow"} x1={from} x2={tip} y1={y} y2={y} />
-      <path class="head" d={`M${to},${y} L${tip},${y - 4} L${tip},${y + 4} Z`} />
-      <text x={(from + to) / 2} y={y - 5} text-anchor="middle">
-        {arrow.label.length > labelCharsMax ? `${arrow.label.slice(0, labelCharsMax - 1)}…` : arrow.label}
+      <line x1={from} x2={to + back} y1={y} y2={y} />
+      <path d={`M${to} ${y}l${back} -4v8z`} />
+      <text class="label" x={(from + to) / 2} y={y - 5}>
+        {fitLabel(line.label, Math.abs(to - from) - 8)}
       </text>
     </g>
   );

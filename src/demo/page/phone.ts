@@ -2,115 +2,169 @@ import { signal } from "@preact/signals";
 import JsSIP from "jssip";
 import type { RTCSession } from "jssip/lib/RTCSession";
 import { jsSipSocket, judgeCall, WakelineDevice, type PushPayload } from "../../../sdk/src/index.ts";
-import type { Arrow } from "./ladder.tsx";
-
-export interface PhoneAccount {
-  readonly user: string;
-  readonly domain: string;
-  readonly password: string;
-  readonly proxy: string;
-}
+import { labelOf } from "../../base/ladder.ts";
+import { keepPhone, readKeptPhone } from "./kept-phone.ts";
+import { titleOf, type PhoneAccount, type Settings } from "./settings.ts";
+import { nowMs, tellAct, tellLine, type DemoRail } from "./story.ts";
+import { openTone } from "./tone.ts";
+import { watched } from "./watched-socket.ts";
 
 /** What the person sees of the phone. */
 export type PhoneState =
   | { readonly kind: "starting" }
-  | { readonly kind: "awake" }
+  | { readonly kind: "awake"; readonly news?: string }
   | { readonly kind: "asleep" }
   | { readonly kind: "waking" }
-  | { readonly kind: "ringing"; readonly from: string }
-  | { readonly kind: "calling" }
-  | { readonly kind: "talking" }
+  /** `wokeMs`: from the push to the ringing; absent when it was awake. */
+  | { readonly kind: "ringing"; readonly from: string; readonly wokeMs?: number }
+  | { readonly kind: "calling"; readonly to: string; readonly isRinging: boolean }
+  | { readonly kind: "talking"; readonly sinceMs: number }
   | { readonly kind: "failed"; readonly why: string };
 
-/**
- * A browser phone: stock JsSIP on Wakeline's tunnel. Asleep it has no socket at all: only a push, which here comes over the page's own channel,
- * wakes it.
- */
+const noteHertz = { alice: 440, bob: 587 } as const;
+
+/** A browser phone: stock JsSIP on Wakeline's tunnel. Asleep it has no socket at all: only a push wakes it. */
 export class BrowserPhone {
-  readonly user: string;
+  readonly user: "alice" | "bob";
   readonly state = signal<PhoneState>({ kind: "starting" });
   /** The far end's sound; an <audio> element plays it. */
   readonly remote = signal<MediaStream | undefined>(undefined);
   readonly #account: PhoneAccount;
-  readonly #onArrow: (arrow: Omit<Arrow, "atMs">) => void;
   #device: WakelineDevice | undefined;
-  #subscription = "";
+  #pushToken = "";
   #ua: JsSIP.UA | undefined;
   #call: RTCSession | undefined;
+  #tone: ReturnType<typeof openTone> | undefined;
+  #wakingSinceMs: number | undefined;
 
-  constructor(account: PhoneAccount, onArrow: (arrow: Omit<Arrow, "atMs">) => void) {
-    this.user = account.user;
+  constructor(user: "alice" | "bob", account: PhoneAccount) {
+    this.user = user;
     this.#account = account;
-    this.#onArrow = onArrow;
   }
 
-  /** Enrols, hands the account over, and is awake. */
-  async start(server: string, app: string, appKey: string): Promise<void> {
+  /** The enrolled device; undefined until `start` is done. */
+  get device(): WakelineDevice | undefined {
+    return this.#device;
+  }
+
+  /** What the page's own channel knows it by. */
+  get pushToken(): string {
+    return this.#pushToken;
+  }
+
+  /** Enrols and hands the account over, unless an earlier opening of the page did; then it is awake. */
+  async start({ server, app, appKey }: Settings): Promise<void> {
     const { user, domain, password, proxy } = this.#account;
     try {
-      this.#device = await WakelineDevice.enrol({
-        server,
-        app,
-        appKey,
-        push: { provider: "webhook", token: user },
-        name: user,
-      });
-      const { id } = await this.#device.subscribe({ username: user, domain, password, proxy, transport: "udp" });
-      this.#subscription = id;
-      const { state, lastReason } = await this.#device.setPresence(id, "background");
-      if (state !== "registered") throw new Error(lastReason ?? state);
-      this.#open(this.#device.tunnelUrl());
-      this.state.value = { kind: "awake" };
+      const kept = readKeptPhone(appKey, user);
+      this.#pushToken = kept?.pushToken ?? `${user}-${crypto.randomUUID()}`;
+      const device =
+        kept === undefined
+          ? await WakelineDevice.enrol({
+              server,
+              app,
+              appKey,
+              push: { provider: "webhook", token: this.#pushToken },
+              name: `${titleOf(user)}'s phone`,
+            })
+          : new WakelineDevice(kept.enrolment);
+      this.#device = device;
+      if (kept === undefined) {
+        tellAct(`${titleOf(user)}'s app hands the account over: Wakeline registers`);
+        const account = { username: user, domain, password, proxy, transport: "udp" } as const;
+        const { id } = await device.subscribe(account, { presence: "background" });
+        keepPhone(appKey, user, { enrolment: device.enrolment, pushToken: this.#pushToken, subscription: id });
+        const { state, lastReason } = await device.setPresence(id, "background");
+        if (state !== "registered") throw new Error(lastReason ?? state);
+      }
+      // A push may have come first.
+      if (this.state.value.kind === "starting") {
+        this.#open(device.tunnelUrl());
+        this.state.value = { kind: "awake" };
+      }
     } catch (cause) {
-      this.state.value = { kind: "failed", why: cause instanceof Error ? cause.message : String(cause) };
+      this.#fail(cause instanceof Error ? cause.message : String(cause));
     }
   }
 
   /** The app is suspended: nothing of it is left running. */
   sleep(): void {
-    this.#ua?.stop();
-    this.#ua = undefined;
-    this.#call = undefined;
+    tellAct(`${titleOf(this.user)}'s phone falls asleep: its socket is closed`);
+    this.#end();
     this.state.value = { kind: "asleep" };
   }
 
   wake(): void {
     if (this.#device === undefined) return;
+    tellAct(`${titleOf(this.user)} opens the app by hand`);
     this.#open(this.#device.tunnelUrl());
     this.state.value = { kind: "awake" };
   }
 
   /** A push came. */
   onPush(payload: PushPayload): void {
-    void this.#device?.acknowledge(payload);
-    if (payload.kind === "cancel" && this.state.value.kind === "waking") this.sleep();
+    const { kind } = this.state.value;
+    tellLine({
+      kind: "push",
+      atMs: nowMs(),
+      from: `${this.user}-wakeline`,
+      to: this.user,
+      label: `push ${payload.kind}`,
+    });
+    void this.#device?.acknowledge(payload).catch(() => {});
+    if (payload.kind === "cancel" && kind === "waking") {
+      this.#end();
+      this.state.value = { kind: "asleep" };
+    }
     const verdict = judgeCall(payload);
-    if (verdict.kind === "ignore" || this.state.value.kind !== "asleep") return;
+    if (verdict.kind === "ignore" || (kind !== "asleep" && kind !== "starting")) return;
+    this.#wakingSinceMs = Date.parse(payload.sentAt);
     this.state.value = { kind: "waking" };
     this.#open(verdict.tunnel);
   }
 
   call(user: string): void {
     if (this.#ua === undefined) return;
-    this.state.value = { kind: "calling" };
-    this.#ua.call(`sip:${user}@${this.#account.domain}`, { mediaConstraints: { audio: true, video: false } });
+    tellAct(`${titleOf(this.user)} calls ${titleOf(user)}`);
+    this.state.value = { kind: "calling", to: user, isRinging: false };
+    this.#ua.call(`sip:${user}@${this.#account.domain}`, this.#sound());
   }
 
   answer(): void {
-    this.#call?.answer({ mediaConstraints: { audio: true, video: false } });
+    tellAct(`${titleOf(this.user)} answers`);
+    this.#call?.answer(this.#sound());
   }
 
   hangUp(): void {
+    tellAct(`${titleOf(this.user)} ${this.state.value.kind === "ringing" ? "declines" : "hangs up"}`);
     if (this.#call !== undefined && !this.#call.isEnded()) this.#call.terminate();
   }
 
-  async leave(): Promise<void> {
-    this.sleep();
-    await this.#device?.unsubscribe(this.#subscription);
+  #sound(): { readonly mediaStream: MediaStream } {
+    this.#tone ??= openTone(noteHertz[this.user]);
+    return { mediaStream: this.#tone.stream };
+  }
+
+  /** Nothing of a call or a socket is left. */
+  #end(): void {
+    this.#ua?.stop();
+    this.#ua = undefined;
+    this.#call = undefined;
+    this.#silence();
+  }
+
+  #silence(): void {
+    this.#tone?.stop();
+    this.#tone = undefined;
+    this.remote.value = undefined;
+  }
+
+  #fail(why: string): void {
+    this.state.value = { kind: "failed", why };
   }
 
   #open(url: string): void {
-    this.#ua?.stop();
+    this.#end();
     const { user, domain, password } = this.#account;
     const socket = jsSipSocket(url);
     const ua = new JsSIP.UA({
@@ -129,18 +183,27 @@ export class BrowserPhone {
 
   #onSession(session: RTCSession, isIncoming: boolean): void {
     this.#call = session;
-    if (isIncoming) this.state.value = { kind: "ringing", from: session.remote_identity.uri.user };
-    session.on("accepted", () => {
-      this.state.value = { kind: "talking" };
+    if (isIncoming) {
+      const wokeMs = this.#wakingSinceMs === undefined ? undefined : Math.max(1, nowMs() - this.#wakingSinceMs);
+      this.#wakingSinceMs = undefined;
+      const from = session.remote_identity.uri.user;
+      this.state.value = { kind: "ringing", from, ...(wokeMs === undefined ? {} : { wokeMs }) };
+    }
+    session.on("progress", () => {
+      const { value } = this.state;
+      if (value.kind === "calling") this.state.value = { ...value, isRinging: true };
     });
-    const over = (): void => {
+    session.on("accepted", () => {
+      this.state.value = { kind: "talking", sinceMs: nowMs() };
+    });
+    const over = (news: string): void => {
       if (this.#call !== session) return;
       this.#call = undefined;
-      this.remote.value = undefined;
-      this.state.value = { kind: "awake" };
+      this.#silence();
+      this.state.value = { kind: "awake", news };
     };
-    session.on("ended", over);
-    session.on("failed", over);
+    session.on("ended", () => over("The call is over."));
+    session.on("failed", ({ cause }: { cause: string }) => over(`No call: ${cause.toLowerCase()}.`));
     const listen = (peer: RTCPeerConnection): void => {
       peer.addEventListener("track", ({ streams }) => {
         this.remote.value = streams[0];
@@ -150,41 +213,9 @@ export class BrowserPhone {
     if (session.connection) listen(session.connection);
   }
 
-  #report(isOut: boolean, firstLine: string): void {
-    const status = /^SIP\/2\.0 (\d{3} .*)$/.exec(firstLine)?.[1];
-    const label = status ?? firstLine.split(" ")[0] ?? "";
-    this.#onArrow({ from: isOut ? this.user : "wakeline", to: isOut ? "wakeline" : this.user, label, isPush: false });
+  #report(isOut: boolean, startLine: string): void {
+    const wakeline: DemoRail = `${this.user}-wakeline`;
+    const [from, to] = isOut ? [this.user, wakeline] : [wakeline, this.user];
+    tellLine({ kind: "message", atMs: nowMs(), from, to, label: labelOf(startLine) });
   }
-}
-
-/** The same socket, with each message's first line told on its way. */
-function watched(
-  socket: ReturnType<typeof jsSipSocket>,
-  tell: (isOut: boolean, firstLine: string) => void,
-): ReturnType<typeof jsSipSocket> {
-  const send = socket.send.bind(socket);
-  const firstLine = (data: unknown): string => {
-    const text = typeof data === "string" ? data : new TextDecoder().decode(data as ArrayBuffer);
-    return text.trim() === "" ? "" : (text.split("\r\n")[0] ?? "");
-  };
-  const note = (isOut: boolean, data: unknown): void => {
-    const line = firstLine(data);
-    if (line !== "") tell(isOut, line);
-  };
-  socket.send = (message) => {
-    note(true, message);
-    return send(message);
-  };
-  // JsSIP sets `ondata` later; what it sets is called behind ours.
-  let onData = socket.ondata;
-  Object.defineProperty(socket, "ondata", {
-    get: () => (data: unknown) => {
-      note(false, data);
-      onData(typeof data === "string" ? data : new TextDecoder().decode(data as ArrayBuffer));
-    },
-    set: (handler: typeof onData) => {
-      onData = handler;
-    },
-  });
-  return socket;
 }

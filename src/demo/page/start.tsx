@@ -1,128 +1,96 @@
-import { signal } from "@preact/signals";
 import { render } from "preact";
-import { useEffect, useRef } from "preact/hooks";
-import { readPush } from "../../../sdk/src/index.ts";
-import { Ladder, type Arrow } from "./ladder.tsx";
-import { BrowserPhone, type PhoneAccount, type PhoneState } from "./phone.ts";
+import { readPush, type PushPayload } from "../../../sdk/src/index.ts";
+import { Guide } from "./guide.tsx";
+import { Ladder } from "./ladder.tsx";
+import { PhoneCard } from "./phone-card.tsx";
+import { BrowserPhone } from "./phone.ts";
+import { PushNote } from "./push-note.tsx";
+import type { PhoneAccount, Settings } from "./settings.ts";
+import { tellLine, type DemoRail } from "./story.ts";
+import { listenToServiceWorker, pushRoute, settleRoute, useWebPush } from "./web-push.ts";
 
-/** What the demo's server tells the page at its start. */
-interface Settings {
-  readonly server: string;
-  readonly app: string;
-  readonly appKey: string;
-  readonly accounts: readonly PhoneAccount[];
-}
-
-const arrowsMax = 400;
-const arrows = signal<readonly Arrow[]>([]);
-
-function addArrow(arrow: Omit<Arrow, "atMs">): void {
-  arrows.value = [...arrows.value, { ...arrow, atMs: performance.now() }].slice(-arrowsMax);
-}
-
-const words: Readonly<Record<PhoneState["kind"], string>> = {
-  starting: "Handing the account over …",
-  awake: "Awake, with its tunnel open",
-  asleep: "Asleep: no socket, no timer, no battery. Wakeline is registered in its place.",
-  waking: "A push came; opening the tunnel …",
-  ringing: "Ringing",
-  calling: "Calling …",
-  talking: "Talking; the sound goes from browser to browser",
-  failed: "Something went wrong",
-};
-
-function Phone({ phone, other }: { readonly phone: BrowserPhone; readonly other: BrowserPhone }) {
-  const state = phone.state.value;
-  const audio = useRef<HTMLAudioElement>(null);
-  const { value: stream } = phone.remote;
-  useEffect(() => {
-    if (audio.current !== null) audio.current.srcObject = stream ?? null;
-  }, [stream]);
-  const name = title(phone.user);
-  const isBusy = state.kind === "calling" || state.kind === "talking";
-  return (
-    <section class="phone" data-asleep={state.kind === "asleep"} data-state={state.kind} aria-label={`${name}'s phone`}>
-      <h2>{name}</h2>
-      <p class={state.kind === "failed" ? "state fault" : "state"} aria-live="polite">
-        {words[state.kind]}
-        {state.kind === "ringing" && `: ${title(state.from)} calls`}
-        {state.kind === "failed" && `: ${state.why}`}
-      </p>
-      <div class="buttons">
-        {state.kind === "awake" && (
-          <>
-            <button class="main" onClick={() => phone.call(other.user)}>
-              Call {title(other.user)}
-            </button>
-            <button onClick={() => phone.sleep()}>Send to sleep</button>
-          </>
-        )}
-        {state.kind === "asleep" && <button onClick={() => phone.wake()}>Wake by hand</button>}
-        {state.kind === "ringing" && (
-          <>
-            <button class="main" onClick={() => phone.answer()}>
-              Answer
-            </button>
-            <button onClick={() => phone.hangUp()}>Decline</button>
-          </>
-        )}
-        {isBusy && <button onClick={() => phone.hangUp()}>Hang up</button>}
-      </div>
-      <audio ref={audio} autoplay />
-    </section>
-  );
-}
-
-function Page({ phones }: { readonly phones: readonly [BrowserPhone, BrowserPhone] }) {
+function Page({
+  phones,
+  onAllow,
+}: {
+  readonly phones: readonly [BrowserPhone, BrowserPhone];
+  readonly onAllow: () => Promise<void>;
+}) {
   const [alice, bob] = phones;
   return (
     <main>
       <header>
-        <h1>Two phones that sleep</h1>
-        <p>
-          Each is a stock JsSIP phone in this page. Send one to sleep, call it with the other: the SIP server sends the
-          INVITE to Wakeline, Wakeline wakes the phone by a push, the phone opens the tunnel and rings. Here the push
-          comes over the page's own channel (a webhook that the page listens to); on real phones it is APNs, FCM or Web
-          Push.
-        </p>
+        <h1>Every call rings, although the phone sleeps</h1>
+        <Guide phones={[bob, alice]} />
       </header>
-      <div class="phones">
-        <Phone phone={alice} other={bob} />
-        <Phone phone={bob} other={alice} />
-      </div>
-      <Ladder arrows={arrows} />
+      <PhoneCard phone={alice} other={bob} />
+      <Ladder />
+      <PhoneCard phone={bob} other={alice} />
+      <footer>
+        <PushNote onAllow={onAllow} />
+        <p>
+          Both phones are stock JsSIP. Wakeline stands between each phone and the SIP server, which is not changed; it
+          is drawn twice here, and is one program. No microphone is used: you hear soft notes.
+        </p>
+      </footer>
     </main>
   );
 }
 
-function title(user: string): string {
-  return user.charAt(0).toUpperCase() + user.slice(1);
+/** A message that passed the SIP server, as the demo's registrar saw it. */
+interface Wire {
+  readonly atMs: number;
+  readonly isFromServer: boolean;
+  readonly user: string;
+  readonly label: string;
+}
+
+function listenToServer(onPush: (token: string, payload: PushPayload) => void): void {
+  const events = new EventSource("/events");
+  events.addEventListener("push", ({ data }: MessageEvent<string>) => {
+    const { token, payload } = JSON.parse(data) as { readonly token: string; readonly payload: unknown };
+    const push = readPush(payload);
+    if (push !== undefined) onPush(token, push);
+  });
+  events.addEventListener("wire", ({ data }: MessageEvent<string>) => {
+    const { atMs, isFromServer, user, label } = JSON.parse(data) as Wire;
+    const wakeline: DemoRail = user === "alice" ? "alice-wakeline" : "bob-wakeline";
+    const [from, to] = isFromServer ? (["server", wakeline] as const) : ([wakeline, "server"] as const);
+    tellLine({ kind: "message", atMs, from, to, label });
+  });
+}
+
+function accountOf(accounts: readonly PhoneAccount[], user: string): PhoneAccount {
+  const found = accounts.find((account) => account.user === user);
+  if (found === undefined) throw new Error(`the demo's server has no account ${user}`);
+  return found;
 }
 
 async function start(): Promise<void> {
   const settings = (await (await fetch("/settings.json")).json()) as Settings;
-  const [first, second] = settings.accounts.map((account) => new BrowserPhone(account, addArrow));
-  if (first === undefined || second === undefined) return;
-  const events = new EventSource("/events");
-  events.addEventListener("push", ({ data }: MessageEvent<string>) => {
-    const { token, payload } = JSON.parse(data) as { token: string; payload: unknown };
-    const push = readPush(payload);
-    if (push === undefined) return;
-    addArrow({ from: "wakeline", to: token, label: `push: ${push.kind}`, isPush: true });
-    [first, second].find(({ user }) => user === token)?.onPush(push);
-  });
-  events.addEventListener("wire", ({ data }: MessageEvent<string>) => {
-    const { isFromServer, label } = JSON.parse(data) as { isFromServer: boolean; label: string };
-    addArrow({
-      from: isFromServer ? "server" : "wakeline",
-      to: isFromServer ? "wakeline" : "server",
-      label,
-      isPush: false,
-    });
-  });
+  const alice = new BrowserPhone("alice", accountOf(settings.accounts, "alice"));
+  const bob = new BrowserPhone("bob", accountOf(settings.accounts, "bob"));
+  const phones = [alice, bob] as const;
+  const onPush = (user: string, payload: PushPayload): void =>
+    phones.find((phone) => phone.user === user)?.onPush(payload);
+  listenToServer((token, payload) => phones.find((phone) => phone.pushToken === token)?.onPush(payload));
+  const allow = async (): Promise<void> => {
+    const enrolled = phones.flatMap(({ user, pushToken, device }) =>
+      device === undefined ? [] : [{ user, pushToken, device }],
+    );
+    if (settings.vapidPublicKey !== undefined) await useWebPush(settings.vapidPublicKey, enrolled);
+  };
   const root = document.querySelector("#page");
-  if (root !== null) render(<Page phones={[first, second]} />, root);
-  await Promise.all([first, second].map((phone) => phone.start(settings.server, settings.app, settings.appKey)));
+  if (root !== null) render(<Page phones={[alice, bob]} onAllow={allow} />, root);
+  const [hasWorker] = await Promise.all([
+    listenToServiceWorker(["alice", "bob"], onPush).catch((cause: unknown) => {
+      const why = `its service worker did not start: ${cause instanceof Error ? cause.message : String(cause)}`;
+      pushRoute.value = { kind: "ownChannel", why, mayAsk: false };
+      return false;
+    }),
+    ...phones.map((phone) => phone.start(settings)),
+  ]);
+  if (hasWorker && settleRoute() === "granted") await allow();
 }
 
 void start();
