@@ -1,13 +1,19 @@
+import { getServers } from "node:dns";
 import { lookup } from "node:dns/promises";
 import type { Config } from "../config/config.ts";
+import { SystemDnsClient } from "../net/dns.ts";
 import { systemClock, type Clock } from "../time/clock.ts";
 import { checkCertificates } from "./check/certificates.ts";
 import { checkClock } from "./check/clock.ts";
+import { askTime, checkClockSkew, type AskTime } from "./check/clock-skew.ts";
 import { checkFiles } from "./check/files.ts";
 import { inWords, problem, type Finding } from "./check/finding.ts";
-import { checkNames, type LookUp } from "./check/names.ts";
+import { checkMachine, systemFile, type ReadSystem } from "./check/machine.ts";
+import { checkNames, interfaceAddresses, type LookUp } from "./check/names.ts";
 import { checkPorts } from "./check/ports.ts";
+import { checkPublicUrl, type Fetch } from "./check/public-url.ts";
 import { checkPushCredentials } from "./check/push-credentials.ts";
+import { checkResolvers, type Resolvers } from "./check/resolvers.ts";
 import { configFile, configOrFaults, type Environment } from "./config-file.ts";
 import type { CommandIo } from "./io.ts";
 
@@ -22,6 +28,11 @@ export interface CheckParts {
   /** Asks each provider something harmless. Absent: not asked. */
   readonly probePush?: (config: Config) => Promise<readonly PushFault[]>;
   readonly lookUp?: LookUp;
+  readonly resolvers?: Omit<Resolvers, "lookUp">;
+  readonly ownAddresses?: readonly string[];
+  readonly askTime?: AskTime;
+  readonly fetch?: Fetch;
+  readonly readSystem?: ReadSystem;
   readonly clock?: Clock;
   readonly env?: Environment;
 }
@@ -39,17 +50,27 @@ export async function runCheck(
   const name = configFile(args.config) ?? "embedded defaults (there is no wakeline.toml here)";
   const config = configOrFaults(args.config, env, io);
   if (config === undefined) return 1;
-  const nowMs = (parts.clock ?? systemClock).wallMs();
+  const clock = parts.clock ?? systemClock;
+  const nowMs = clock.wallMs();
+  const lookUp = parts.lookUp ?? systemLookUp;
+  const resolvers = parts.resolvers ?? { dns: (servers) => new SystemDnsClient(servers), systemServers: getServers() };
   const findings: Finding[] = [
     ...checkClock(config, nowMs),
     ...checkFiles(config, env),
     ...checkCertificates(config, nowMs),
-    ...(await checkNames(config, parts.lookUp ?? systemLookUp)),
+    ...(await checkNames(config, lookUp, parts.ownAddresses ?? interfaceAddresses())),
+    ...(await checkResolvers(config, { ...resolvers, lookUp })),
     ...(await checkPorts(config)),
+    ...(await checkPublicUrl(config, parts.fetch ?? fetch)),
+    ...checkMachine(config, parts.readSystem ?? systemFile),
+    ...(await checkClockSkew(config, () => clock.wallMs(), parts.askTime ?? askTime)),
     ...checkPushCredentials(config.apps),
   ];
   // A key that is no key was told of already: asking with it would say so again.
-  if (parts.probePush !== undefined && !findings.some(({ text }) => /^(apns|fcm)\./.test(text))) {
+  if (
+    parts.probePush !== undefined &&
+    !findings.some(({ level, text }) => level === "problem" && /^(apns|fcm)\./.test(text))
+  ) {
     findings.push(...(await probed(parts.probePush, config)));
   }
   const problems = findings.filter(({ level }) => level === "problem");

@@ -3,7 +3,7 @@ import type { Libc } from "./libc.ts";
 import type { Source } from "./network.ts";
 
 /** Socket buffers: Linux' default loses a third and more of a burst. */
-const socketBufferBytes = 8 * 1_048_576;
+export const socketBufferBytes = 8 * 1_048_576;
 /** Tries to find one port that is free at every address when any will do. */
 const anyPortTries = 10;
 

@@ -8,7 +8,7 @@ import type { Clock } from "../time/clock.ts";
 import { deliveryOf, fcmCodes, fcmStatuses, knownDead, rowOfStatus } from "./delivery.ts";
 import type { Trust } from "./endpoint.ts";
 import { failedDelivery, failureReason } from "./failure.ts";
-import { GoogleToken, type ServiceAccount, TokenRefused } from "./google-token.ts";
+import { GoogleToken, type ServiceAccount, TokenRefused, tokenRefusals } from "./google-token.ts";
 import { fitPayload } from "./payload.ts";
 import { readRetryAfterMs } from "./retry-after.ts";
 import type { Delivery, PushPayload, PushSender } from "./types.ts";
@@ -101,7 +101,8 @@ export class FcmSender implements PushSender {
     const delivery = await this.#deliver(message, true);
     if (delivery.kind === "accepted" || delivery.kind === "tokenDead") return undefined;
     if (delivery.kind === "refused" && delivery.reason === "INVALID_ARGUMENT") return undefined;
-    return `${this.#options.endpoint.origin}: ${delivery.reason}`;
+    const why = fcmCodes[delivery.reason]?.why ?? tokenRefusals[delivery.reason];
+    return `${this.#options.endpoint.origin}: ${delivery.reason}${why === undefined ? "" : ` (${why})`}`;
   }
 
   async close(): Promise<void> {

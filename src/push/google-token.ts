@@ -51,6 +51,13 @@ const staleBeforeMs = 30_000;
 const requestMsMax = 4_000;
 const answerCharsMax = 16_384;
 
+/** RFC 6749 §5.2, as Google uses it for assertions (RFC 7523 §3.1). */
+export const tokenRefusals: Readonly<Record<string, string>> = {
+  invalid_grant: "Google does not take the assertion: the key was deleted, or this machine's clock is wrong",
+  invalid_client: "Google does not know the service account",
+  unauthorized_client: "the service account may not do this",
+};
+
 /** Google said no: the service account, not the network. */
 export class TokenRefused extends Error {
   readonly reason: string;

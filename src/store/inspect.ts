@@ -48,3 +48,25 @@ export function inspectFile(
     database.close();
   }
 }
+
+/**
+ * Where accounts register, as they say it (proxy, else domain), the most used first; empty without a database. Reads only, also
+ * while a server runs on the folder.
+ */
+export function accountPlaces(
+  dataDir: string,
+  most: number,
+): readonly { readonly place: string; readonly accounts: number }[] {
+  if (!existsSync(databaseFile(dataDir))) return [];
+  const database = openReadOnly(databaseFile(dataDir));
+  try {
+    if (schemaVersionOf(database) !== schemaVersion) return [];
+    return database
+      .query<{ place: string; accounts: number }, [number]>(
+        "select coalesce(alternate_proxy, proxy, domain) as place, count(*) as accounts from accounts group by 1 order by 2 desc limit ?",
+      )
+      .all(most);
+  } finally {
+    database.close();
+  }
+}

@@ -10,8 +10,12 @@ const lookupMs = 5_000;
 /** Addresses of a host name; rejects when it has none. */
 export type LookUp = (name: string) => Promise<readonly string[]>;
 
-/** What the outside is told to call: public_url, sip.advertise and the issuers' key sets. */
-export async function checkNames(config: Config, lookUp: LookUp): Promise<readonly Finding[]> {
+/** What the outside is told to call: public_url and sip.advertise. `ownAddresses`: of this machine's interfaces. */
+export async function checkNames(
+  config: Config,
+  lookUp: LookUp,
+  ownAddresses: readonly string[],
+): Promise<readonly Finding[]> {
   const url = URL.parse(config.publicUrl);
   const host = url?.hostname.replace(/^\[|\]$/g, "") ?? "";
   const findings: Finding[] = [];
@@ -24,11 +28,11 @@ export async function checkNames(config: Config, lookUp: LookUp): Promise<readon
   }
   const { advertise } = config.sip;
   const [publicFinding, advertised] = await Promise.all([
-    resolved("public_url", host, lookUp),
-    advertise === undefined ? [] : resolved("sip.advertise", advertise, lookUp),
+    resolved("public_url", host, lookUp, ownAddresses),
+    advertise === undefined ? [] : resolved("sip.advertise", advertise, lookUp, ownAddresses),
   ]);
   findings.push(...publicFinding, ...advertised);
-  if (advertise === undefined && !config.sip.listen.every(isLoopback) && !hasPublicAddress()) {
+  if (advertise === undefined && !config.sip.listen.every(isLoopback) && !ownAddresses.some(isPublic)) {
     findings.push(
       note(
         "sip.advertise: this machine has private addresses only; SIP servers beyond its NAT need sip.advertise = its public address",
@@ -38,7 +42,12 @@ export async function checkNames(config: Config, lookUp: LookUp): Promise<readon
   return findings;
 }
 
-async function resolved(key: string, host: string, lookUp: LookUp): Promise<readonly Finding[]> {
+async function resolved(
+  key: string,
+  host: string,
+  lookUp: LookUp,
+  ownAddresses: readonly string[],
+): Promise<readonly Finding[]> {
   if (isIP(host) !== 0 || host === "" || host === "localhost") return [];
   let addresses: readonly string[];
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -62,11 +71,20 @@ async function resolved(key: string, host: string, lookUp: LookUp): Promise<read
       ),
     ];
   }
-  return [];
+  if (addresses.some((address) => ownAddresses.includes(address))) return [];
+  return [
+    note(
+      `${key}: ${host} resolves to ${addresses.join(" and ")}, none of which this machine has: right when NAT, a proxy or a load balancer in front passes it on`,
+    ),
+  ];
 }
 
-function hasPublicAddress(): boolean {
+export function interfaceAddresses(): readonly string[] {
   return Object.values(networkInterfaces())
     .flatMap((entries) => entries ?? [])
-    .some(({ address }) => ipaddr.isValid(address) && ipaddr.parse(address).range() === "unicast");
+    .map(({ address }) => address);
+}
+
+function isPublic(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.parse(address).range() === "unicast";
 }

@@ -1,6 +1,7 @@
 import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { ApnsConfig, AppConfig, FcmConfig } from "../../config/config.ts";
+import { basename } from "node:path";
 import { inWords, note, problem, type Finding } from "./finding.ts";
 
 /** Keys of push providers, as far as they can be judged here; the providers themselves are asked by the senders. */
@@ -26,6 +27,21 @@ export function checkPushCredentials(apps: readonly AppConfig[]): readonly Findi
 }
 
 function checkApns(app: string, apns: ApnsConfig): readonly Finding[] {
+  const findings: Finding[] = [];
+  if (apns.topic.endsWith(".voip"))
+    findings.push(
+      problem(
+        `apns.topic of ${app}: ${apns.topic} is the app's bundle id and ".voip", which is added here: leave it out`,
+      ),
+    );
+  // Apple names the file by the key.
+  const named = /^AuthKey_([A-Z0-9]{10})\.p8$/.exec(basename(apns.keyFile))?.[1];
+  if (named !== undefined && named !== apns.keyId)
+    findings.push(note(`apns.key_id of ${app}: it is ${apns.keyId}, but the file is named for key ${named}`));
+  return [...findings, ...checkApnsKey(app, apns)];
+}
+
+function checkApnsKey(app: string, apns: ApnsConfig): readonly Finding[] {
   try {
     const key = createPrivateKey(readFileSync(apns.keyFile, "utf8"));
     if (key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1") return [];
@@ -52,7 +68,15 @@ function checkFcm(app: string, fcm: FcmConfig): readonly Finding[] {
     return [problem(`${where} lacks ${missing.join(", ")}: get the service account's JSON key anew`)];
   try {
     const key = createPrivateKey(String(account.private_key));
-    return key.asymmetricKeyType === "rsa" ? [] : [problem(`${where} holds another kind of key than RSA`)];
+    if (key.asymmetricKeyType !== "rsa") return [problem(`${where} holds another kind of key than RSA`)];
+    const home = /@(.+)\.iam\.gserviceaccount\.com$/.exec(String(account.client_email))?.[1];
+    return home === undefined || home === account.project_id
+      ? []
+      : [
+          note(
+            `${where} is an account of project ${home}, but pushes go to the phones of ${String(account.project_id)}`,
+          ),
+        ];
   } catch (cause) {
     return [problem(`${where} holds a private_key that cannot be read: ${inWords(cause)}`)];
   }
