@@ -29,6 +29,8 @@ const challengeAnswersMax = 2;
 const staleLoopsMax = 3;
 /** Bindings that one REGISTER removes. */
 const removalsMax = 8;
+/** Contacts of a 3xx that are looked at. */
+const redirectsMax = 8;
 const serviceRoutesMax = 8;
 const serviceRouteCharsMax = 512;
 const retryAfterMaxSec = 3600;
@@ -154,7 +156,9 @@ export class Answers {
       // A registrar that lists nothing at all (RFC 2543, and some since): its Expires, or what was asked.
       grantedSec = readNumber(view, Header.expires);
     } else if (!bindings.isFound || grantedSec === 0) {
-      // It took the request and not the binding.
+      // It took the request and not the binding, and one that was there is there no more.
+      columns.set(row, Flag.bound, false);
+      columns.setExpiresMs(row, 0);
       ledger.setReason(row, "registrar did not keep our Contact");
       this.#lose(row, 0);
       return;
@@ -162,7 +166,9 @@ export class Answers {
     if (grantedSec < 0 || (bindings.count === 0 && grantedSec === 0)) grantedSec = volatile.askedSec(row);
     grantedSec = Math.min(grantedSec, grantedSecMax);
 
-    const wallMs = ledger.wallOf(now - ledger.ageMs(row, now));
+    // Its time runs from some moment after the request left; the safe reading is that moment itself.
+    const sentAtMs = now - ledger.ageMs(row, now);
+    const wallMs = ledger.wallOf(sentAtMs);
     columns.setExpiresMs(row, wallMs + grantedSec * 1000);
     columns.setMayEndSec(row, Math.ceil(wallMs / 1000) + grantedSec);
     columns.set(row, Flag.bound, true);
@@ -188,7 +194,7 @@ export class Answers {
     }
     this.#attempts.endChain(row);
     const afterMs = refreshAfterSec(grantedSec, ledger.pool.between(0, 1), crowded) * 1000;
-    this.#attempts.schedule(row, now + afterMs);
+    this.#attempts.schedule(row, Math.max(sentAtMs + afterMs, now));
     ledger.happen(row, Happening.bound, now);
     this.#conduct.boundOrRemoved(row);
   }
@@ -315,7 +321,8 @@ export class Answers {
       status,
       isUnbind,
       isPlain: columns.is(row, Flag.plain),
-      speaksOfOthers: this.#speaksOfOthers(row, view),
+      // Only who asked for a binding can be told that there are too many.
+      speaksOfOthers: purpose === Purpose.bind && this.#speaksOfOthers(row, view),
     });
     const { budget } = ledger.registrar(row);
     if (verdict !== "busy") budget.answered(this.#attempts.nowMs, this.#attempts.roundTripMs(row));
@@ -381,7 +388,7 @@ export class Answers {
       return;
     }
     volatile.setChain(row, ChainFlag.raised, true);
-    profile.raiseExpires(wantedSec > 0 ? wantedSec : volatile.askedSec(row) * 2);
+    profile.raiseExpires(wantedSec > volatile.askedSec(row) ? wantedSec : volatile.askedSec(row) * 2);
     if (profile.expiresSec <= volatile.askedSec(row)) this.#lose(row, 0);
     else this.#attempts.transmit(row, Purpose.bind);
   }
@@ -390,7 +397,7 @@ export class Answers {
   #redirected(row: RegistrationIndex, view: SipView): void {
     const ledger = this.#ledger;
     const profile = ledger.profile(row);
-    const target = profile.base === undefined ? this.#redirectTarget(view, profile.key) : undefined;
+    const target = profile.base === undefined ? redirectTarget(view, profile.key) : undefined;
     this.#attempts.endChain(row);
     if (target === undefined) {
       this.#lose(row, this.#retryAfterMs(view));
@@ -400,26 +407,6 @@ export class Answers {
     this.#conduct.moveTo(row, target, profile);
     if (ledger.registrar(row).reach.isSilent) this.#lose(row, 0);
     else this.#attempts.enqueue(row, true);
-  }
-
-  #redirectTarget(view: SipView, key: ProfileKey): ProfileKey | undefined {
-    for (const contact of addressesOf(view, Header.contact).slice(0, removalsMax)) {
-      const uri = parseUriText(contact.uri);
-      if (uri === undefined || (uri.scheme !== "sip" && uri.scheme !== "sips") || uri.host === "") continue;
-      const named = uriParam(uri, "transport")?.toLowerCase();
-      const isTls = uri.scheme === "sips" || named === "tls";
-      // A TLS account never leaves TLS.
-      if (key.secure && !isTls) continue;
-      const transport = isTls ? "tls" : named === "tcp" || named === "udp" ? named : "auto";
-      const place = uri.host.includes(":") ? `[${uri.host}]` : uri.host;
-      return {
-        ...key,
-        target: { host: uri.host, port: uri.port, transport },
-        secure: key.secure || isTls,
-        redirectedUri: `sip:${place}${uri.port === undefined ? "" : `:${uri.port}`}`,
-      };
-    }
-    return undefined;
   }
 
   /** A second binding is refused. */
@@ -513,4 +500,27 @@ export class Answers {
       isLikelyAlone,
     };
   }
+}
+
+/** The first Contact of a 3xx that may be followed, as the key of a profile; undefined when there is none. */
+function redirectTarget(view: SipView, key: ProfileKey): ProfileKey | undefined {
+  for (const contact of addressesOf(view, Header.contact).slice(0, redirectsMax)) {
+    const uri = parseUriText(contact.uri);
+    if (uri === undefined || (uri.scheme !== "sip" && uri.scheme !== "sips") || uri.host === "") continue;
+    const named = uriParam(uri, "transport")?.toLowerCase();
+    const isTls = uri.scheme === "sips" || named === "tls";
+    // A TLS account never leaves TLS.
+    if (key.secure && !isTls) continue;
+    const transport = isTls ? "tls" : named === "tcp" || named === "udp" ? named : "auto";
+    const place = uri.host.includes(":") ? `[${uri.host}]` : uri.host;
+    const requestUri = `sip:${place}${uri.port === undefined ? "" : `:${uri.port}`}`;
+    return {
+      ...key,
+      target: { host: uri.host, port: uri.port, transport },
+      secure: key.secure || isTls,
+      // 305 names a proxy: the same request, Request-URI and all, goes by it (§21.3.4).
+      redirectedUri: view.status === 305 ? key.redirectedUri : requestUri,
+    };
+  }
+  return undefined;
 }

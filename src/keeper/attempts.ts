@@ -260,6 +260,8 @@ export class Attempts implements RegistrarOwner {
       return;
     }
     if (volatile.peer(row) !== peer || !columns.hasServer(row)) {
+      // A nonce is its server's own: another one would call it unknown, which is not to be taken for a wrong password.
+      volatile.setChain(row, ChainFlag.fresh, false);
       volatile.setPeer(row, peer);
       columns.setServer(row, entry.endpoint.transport, entry.addressBytes, entry.endpoint.port);
     }
@@ -512,9 +514,9 @@ export class Attempts implements RegistrarOwner {
       if (volatile.peer(row) === peer) lost.push(row);
     });
     for (const row of lost) {
-      const wasQueued = volatile.queued(row) !== 0;
-      const purpose = this.#user.purposeOf(row);
-      if (this.#ledger.isBusy(row) || (!wasQueued && purpose !== Purpose.none)) this.#putBack(row);
+      // Who waits for a time that the server named, or after failures, goes on waiting.
+      const isServed = volatile.queued(row) === 0 && this.#ledger.isBound(row, this.#nowMs);
+      if (this.#ledger.isBusy(row) || isServed) this.#putBack(row);
     }
     this.pump(registrar);
   }

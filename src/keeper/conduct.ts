@@ -135,8 +135,13 @@ export class Conduct implements AttemptUser {
     const ledger = this.#ledger;
     const { columns, pool } = ledger;
     const now = this.#doing.nowMs;
-    columns.setFailures(row, columns.failures(row) + 1);
     this.#comeBack(row);
+    if (columns.is(row, Flag.wanted) && this.#wasLeaving(row)) {
+      // It was to go, and is wanted again: what failed says nothing about a registration.
+      this.settle(row, true);
+      return;
+    }
+    columns.setFailures(row, columns.failures(row) + 1);
     if (!columns.is(row, Flag.wanted)) {
       this.#unbindFailed(row, waitMs, now);
       return;
@@ -154,6 +159,13 @@ export class Conduct implements AttemptUser {
     this.#doing.schedule(row, now + delayMs);
     ledger.happen(row, Happening.failed, now);
     columns.seal(row);
+  }
+
+  /** Whether the attempt that has ended was one to remove our binding. */
+  #wasLeaving(row: RegistrationIndex): boolean {
+    const { volatile } = this.#ledger;
+    const purpose = volatile.purpose(row);
+    return purpose === Purpose.unbind || (purpose === Purpose.query && !volatile.chain(row, ChainFlag.queried));
   }
 
   #unbindFailed(row: RegistrationIndex, waitMs: number, now: number): void {

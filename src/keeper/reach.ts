@@ -68,10 +68,13 @@ export class Reach {
     return this.#peers[(this.#current + passedOver) % this.#peers.length];
   }
 
-  /** A new look-up. The server in use stays in use as long as the name still leads to it. Returns whether another one took its place. */
-  setPeers(peers: readonly PeerId[]): boolean {
+  /**
+   * A new look-up. The server in use stays in use as long as the name still leads to it; at first one of `former`, which hold bindings from before
+   * a restart. Returns whether another one took its place.
+   */
+  setPeers(peers: readonly PeerId[], former: readonly PeerId[] = []): boolean {
     const used = this.current;
-    const kept = used === undefined ? -1 : peers.indexOf(used);
+    const kept = used === undefined ? peers.findIndex((peer) => former.includes(peer)) : peers.indexOf(used);
     this.#avoidUntilMs = peers.map((peer) => this.#avoidUntilMs[this.#peers.indexOf(peer)] ?? 0);
     this.#peers = peers;
     this.#current = Math.max(kept, 0);

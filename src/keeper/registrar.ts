@@ -68,7 +68,7 @@ export class Registrar {
   #failures = 0;
   #isForbidden = false;
   #flowTimerSec = 0;
-  /** Servers of before the restart, should no resolver answer. */
+  /** Servers of before the restart. */
   #former: PeerId[] = [];
   #successes = 0;
   #successesSinceMs = 0;
@@ -151,7 +151,7 @@ export class Registrar {
     return this.#locateAtMs;
   }
 
-  /** A server that served an account before this process began; used only when no look-up succeeds. */
+  /** A server that served an account before this process began: preferred while the name leads to it, and used when no look-up succeeds. */
   rememberFormer(peer: PeerId): void {
     if (this.#former.length < peersMax && !this.#former.includes(peer)) this.#former.push(peer);
   }
@@ -212,7 +212,10 @@ export class Registrar {
     this.#failures = 0;
     this.#isForbidden = false;
     this.#locateAtMs = nowMs + Math.min(Math.max(ttlSec * 1000, ttlMinMs), ttlMaxMs);
-    const replaced = this.reach.setPeers(usable.map((endpoint) => this.#network.peer(endpoint)));
+    const replaced = this.reach.setPeers(
+      usable.map((endpoint) => this.#network.peer(endpoint)),
+      this.#former,
+    );
     if (replaced) this.budget.restart(nowMs);
     this.#owner.onLocated(this);
   }
