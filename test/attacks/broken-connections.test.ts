@@ -16,9 +16,31 @@ describe("connections that break in mid-transaction (ES2018-04, ES2020-02)", () 
       }
     }
     bench.run(200_000);
-    expect(bench.core.sizes()).toMatchObject({ transactions: 0, dialogs: 0 });
+    expect(bench.core.sizes()).toMatchObject({ transactions: 0, dialogs: 0, inboundCalls: 0, messages: 0 });
     expect(bench.faults).toBe(0);
     expect(bench.registrar.bindingsOf("u1")).toHaveLength(1);
+  });
+
+  test("a phone's request hears at once that the way to its server is gone", () => {
+    const bench = new AttackBench(tcp);
+    bench.registered();
+    const tunnel = bench.openTunnel();
+    bench.registrar.behaviour = undefined;
+    bench.frame(
+      tunnel,
+      bench.request("MESSAGE", "sip:bob@far.example", [
+        "Via: SIP/2.0/WSS phone.invalid;branch=z9hG4bKphone",
+        "From: <sip:u1@virtual.test>;tag=p",
+      ]),
+    );
+    bench.run(10);
+    expect(bench.sentTo(registrarAddress).map(({ method }) => method)).toContain("MESSAGE");
+    bench.wire.removeServer(bench.registrar.server);
+    bench.registrar.server.dropConnections("closed by the attacker");
+    bench.run(5000);
+    expect(bench.frames.at(-1)?.status).toBeGreaterThanOrEqual(500);
+    bench.run(60_000);
+    expect(bench.core.sizes()).toMatchObject({ transactions: 0 });
   });
 
   test("a stranger's connections leave no state, answered or not", () => {

@@ -116,6 +116,13 @@ describe("asking a DNS server", () => {
     expect((await ask("A", "loop.example")).kind).not.toBe("records");
   });
 
+  test("of an answer with very many records so many are taken and no more", async () => {
+    const addresses = Array.from({ length: 140 }, (_, n) => ({ type: "A", address: `192.0.2.${n + 1}` }) as const);
+    server.set("A m.example", addresses);
+    const answer = await ask("A", "m.example");
+    expect(answer.kind === "records" ? answer.records.length : answer).toBe(128);
+  });
+
   test("a whole domain is located over the wire", async () => {
     server.set("NAPTR a.example", [
       { type: "NAPTR", order: 1, service: "SIPS+D2T", replacement: "_sips._tcp.a.example" },

@@ -14,6 +14,7 @@ import {
   provenIdleMs,
   readBudgetBytes,
   redialFloorMs,
+  stalledMs,
 } from "../../src/net/stream-limits.ts";
 import { connectRaw, RawServer, type RawStream } from "../fakes/raw-stream.ts";
 import { openTestNetwork, requestOf, type TestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
@@ -123,6 +124,23 @@ describe("TCP connections to peers, RFC 3261 §18 and RFC 5923", () => {
     await server.until(() => server.received.length === queued * large.length);
     expect(server.received).toBe(large.repeat(queued));
     expect(from.count("streamMessagesOut")).toBe(queued);
+  });
+
+  test("a peer that takes nothing for 30 s of what waits for it is down", async () => {
+    const from = await open();
+    const server = serve({ paused: true });
+    const peer = tcpPeer(from, server.port);
+    const large = bytesOf(requestOf(60_000));
+    from.network.send(peer, large);
+    await server.until(() => server.streams.length === 1);
+    await turnsUntil(() => from.network.send(peer, large) === "failed");
+    from.clock.advance(stalledMs - 1);
+    from.network.sweep();
+    expect(from.recorder.downs).toEqual([]);
+    from.clock.advance(1);
+    from.network.sweep();
+    await from.recorder.down();
+    expect(from.recorder.downs).toEqual([{ peer, reason: "peer takes nothing" }]);
   });
 
   test("a peer that refuses is down, and not dialled again within a second", async () => {
