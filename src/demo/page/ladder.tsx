@@ -24,12 +24,13 @@ interface Placed {
 /** Time runs down; a straight arrow is a SIP message, a dashed one a push. The newest is always in sight. */
 export function Ladder() {
   const box = useRef<HTMLElement>(null);
-  const [widthPx, setWidth] = useState(widthPxMin);
+  const [{ widthPx, roomPx }, setSize] = useState({ widthPx: widthPxMin, roomPx: 0 });
   const lines = story.value;
   useEffect(() => {
     const root = box.current;
     if (root === null) return undefined;
-    const measure = (): void => setWidth(Math.max(widthPxMin, root.clientWidth));
+    const measure = (): void =>
+      setSize({ widthPx: Math.max(widthPxMin, root.clientWidth), roomPx: root.clientHeight - headPx - 1 });
     measure();
     const resized = new ResizeObserver(measure);
     resized.observe(root);
@@ -42,7 +43,8 @@ export function Ladder() {
   const [leftPx, rightPx] = isWide ? [84, 48] : [58, 22];
   const lane = (widthPx - leftPx - rightPx) / (rails.length - 1);
   const xOf = (rail: DemoRail): number => Math.round(leftPx + lane * rails.findIndex((one) => one.rail === rail));
-  const { placed, heightPx } = place(lines);
+  const { placed, heightPx: linesPx } = place(lines);
+  const heightPx = Math.max(linesPx, roomPx);
   const firstMs = lines[0]?.atMs ?? 0;
   const messages = lines.filter(({ kind }) => kind !== "act").length;
   return (

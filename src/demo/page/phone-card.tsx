@@ -95,6 +95,8 @@ function Buttons({
   readonly state: PhoneState;
 }) {
   const otherState = other.state.value.kind;
+  // Where the guide begins.
+  const isFirst = phone.user === "bob" && otherState === "awake";
   switch (state.kind) {
     case "awake":
       return (
@@ -107,7 +109,7 @@ function Buttons({
           >
             Call {titleOf(other.user)}
           </button>
-          <button type="button" onClick={() => phone.sleep()}>
+          <button type="button" class={isFirst ? "main" : undefined} onClick={() => phone.sleep()}>
             Send to sleep
           </button>
         </>
