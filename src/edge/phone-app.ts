@@ -6,7 +6,7 @@ import type { DeviceRecord, Store } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
 import { bearerOf, type Callers } from "./callers.ts";
 import type { Devices } from "./devices.ts";
-import { openApi, answers } from "./docs.ts";
+import { answers, bodyAnswers, openApi } from "./docs.ts";
 import { jsonBody, problemOf, routes } from "./elysia-base.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import { invalid, notFound, problem, respond } from "./problem.ts";
@@ -73,7 +73,7 @@ function enrolRoute({ callers, devices }: PhoneParts) {
           tags: ["Devices"],
           summary: "Enrol an app installation; the token is for all that follows",
           security: [{ appKey: [] }],
-          responses: answers({ 201: "Enrolled", 401: "Problem", 422: "Problem" }),
+          responses: bodyAnswers({ 201: "Enrolled", 503: "Problem" }, { 503: "issuerUnavailable" }),
         },
       },
     );
@@ -99,7 +99,7 @@ function deviceRoutes(parts: PhoneParts) {
         detail: {
           tags: ["Devices"],
           summary: "Change push target or name; a push target given again is alive again",
-          responses: answers({ 200: "Device", 422: "Problem" }),
+          responses: bodyAnswers({ 200: "Device" }),
         },
       },
     )
@@ -153,7 +153,7 @@ function subscriptionRoutes(parts: PhoneParts) {
           summary: "Keep an account reachable",
           description:
             "The account of another device of the same app is joined once the registrar has accepted the credentials given here.",
-          responses: answers({ 201: "Subscription", 403: "Problem", 409: "Problem", 422: "Problem", 503: "Problem" }),
+          responses: bodyAnswers({ 201: "Subscription", 403: "Problem", 409: "Problem", 503: "Problem" }),
         },
       },
     )
@@ -185,7 +185,13 @@ function subscriptionRoutes(parts: PhoneParts) {
         detail: {
           tags,
           summary: "Change account or notifications; null takes an optional field away",
-          responses: answers({ 200: "Subscription", 403: "Problem", 404: "Problem", 422: "Problem", 503: "Problem" }),
+          responses: bodyAnswers({
+            200: "Subscription",
+            403: "Problem",
+            404: "Problem",
+            409: "Problem",
+            503: "Problem",
+          }),
         },
       },
     )
@@ -205,7 +211,7 @@ function subscriptionRoutes(parts: PhoneParts) {
           tags,
           summary: "The app goes to the background or comes to the foreground",
           description: "200 once the registrar has answered; 202 when waitSec (10 by default) ran out first.",
-          responses: answers({ 200: "Subscription", 202: "Subscription", 404: "Problem", 422: "Problem" }),
+          responses: bodyAnswers({ 200: "Subscription", 202: "Subscription", 404: "Problem" }),
         },
       },
     )
@@ -277,7 +283,7 @@ function callRoutes(parts: PhoneParts) {
         detail: {
           tags: ["Calls"],
           summary: "The phone got a push",
-          responses: answers({ 204: undefined, 404: "Problem", 422: "Problem" }),
+          responses: bodyAnswers({ 204: undefined, 404: "Problem" }),
         },
       },
     );

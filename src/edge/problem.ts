@@ -58,30 +58,30 @@ function pointerOf(field: string): string {
   return `#/${parts.map((part) => part.replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`;
 }
 
-/** RFC 9457 `application/problem+json`, with `errors[]` naming each field. */
+/** RFC 9457, with `errors[]` naming each field. */
+export function problemBody({ status, code, detail, faults }: Refusal) {
+  return {
+    type: `urn:wakeline:problem:${code}`,
+    title: titles[status] ?? "Error",
+    status,
+    code,
+    ...(detail === undefined ? {} : { detail }),
+    ...(faults === undefined ? {} : { errors: faults.map((fault) => ({ ...fault, pointer: pointerOf(fault.field) })) }),
+  };
+}
+
+/** The same as a response, `application/problem+json`. */
 export function problem(refusal: Refusal, headers: Readonly<Record<string, string>> = {}): Response {
-  const { status, code, detail, faults, retryAfterSec } = refusal;
-  return new Response(
-    JSON.stringify({
-      type: `urn:wakeline:problem:${code}`,
-      title: titles[status] ?? "Error",
-      status,
-      code,
-      ...(detail === undefined ? {} : { detail }),
-      ...(faults === undefined
-        ? {}
-        : { errors: faults.map((fault) => ({ ...fault, pointer: pointerOf(fault.field) })) }),
-    }),
-    {
-      status,
-      headers: {
-        "content-type": "application/problem+json",
-        ...(status === 401 ? { "www-authenticate": 'Bearer realm="wakeline"' } : {}),
-        ...(retryAfterSec === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(retryAfterSec))) }),
-        ...headers,
-      },
+  const { status, retryAfterSec } = refusal;
+  return new Response(JSON.stringify(problemBody(refusal)), {
+    status,
+    headers: {
+      "content-type": "application/problem+json",
+      ...(status === 401 ? { "www-authenticate": 'Bearer realm="wakeline"' } : {}),
+      ...(retryAfterSec === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(retryAfterSec))) }),
+      ...headers,
     },
-  );
+  });
 }
 
 /** The response of a result: a refusal as its problem, a value as `answer` makes it. */

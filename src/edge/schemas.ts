@@ -5,6 +5,9 @@ const strict = { additionalProperties: false } as const;
 /** Long enough for every field; the finer rules say what exactly is wrong (text-rules.ts). */
 const Text = Type.String({ maxLength: 4_096 });
 const OptionalText = Type.Optional(Text);
+function described(description: string) {
+  return Type.Optional(Type.String({ maxLength: 4_096, description }));
+}
 /** `null` takes an optional field away. */
 const Clearable = Type.Optional(Type.Union([Text, Type.Null()]));
 
@@ -28,18 +31,18 @@ export const AccountInput = Type.Object(
   {
     username: Text,
     domain: Text,
-    password: OptionalText,
+    password: described("Or ha1: never both"),
     ha1: Type.Optional(Ha1List),
-    authUsername: OptionalText,
-    displayName: OptionalText,
-    proxy: OptionalText,
-    alternateProxy: OptionalText,
+    authUsername: described("When the server knows the account by another name"),
+    displayName: described("As the phone sends it"),
+    proxy: described("What the phone itself uses: host, host:port, or a SIP URI with transport"),
+    alternateProxy: described("What Wakeline uses in its place"),
     transport: Type.Optional(Transport),
     expiresSec: Type.Optional(ExpiresSec),
     registrationMode: Type.Optional(Mode),
     natEmulation: Type.Optional(Type.Boolean()),
-    instanceId: OptionalText,
-    userAgent: OptionalText,
+    instanceId: described("`+sip.instance` as the phone sends it: a URN or UUID"),
+    userAgent: described("Instead of the server's own"),
     onUnreachable: Type.Optional(Type.Object({ forwardTo: Text }, strict)),
   },
   strict,
@@ -79,35 +82,62 @@ export const NotifyInput = Type.Object(
 export const PushInput = Type.Object(
   {
     provider: oneOf("apns", "fcm", "webpush", "webhook"),
-    token: Text,
-    alertToken: OptionalText,
+    token: Type.String({
+      maxLength: 4_096,
+      description:
+        "APNs VoIP token, FCM token or Firebase installation id, Web Push subscription as JSON text, or any string for a webhook",
+    }),
+    alertToken: described("APNs alert token: for all that does not ring"),
     environment: Type.Optional(oneOf("production", "development")),
   },
   strict,
 );
 
-export const EnrolBody = Type.Object({ app: Text, push: PushInput, name: OptionalText }, strict);
-export const DevicePatchBody = Type.Object({ push: Type.Optional(PushInput), name: OptionalText }, strict);
+const pushExample = { provider: "apns", token: "6f1a…", alertToken: "9c2b…", environment: "production" };
+
+export const EnrolBody = Type.Object(
+  { app: Text, push: PushInput, name: OptionalText },
+  { ...strict, examples: [{ app: "com.example.phone", push: pushExample, name: "Anna's phone" }] },
+);
+export const DevicePatchBody = Type.Object(
+  { push: Type.Optional(PushInput), name: OptionalText },
+  { ...strict, examples: [{ push: pushExample }] },
+);
 export const SubscribeBody = Type.Object(
   { account: AccountInput, presence: Type.Optional(Presence), notify: Type.Optional(NotifyInput) },
-  strict,
+  {
+    ...strict,
+    examples: [
+      {
+        account: { username: "alice", domain: "sip.example.net", password: "…", transport: "auto" },
+        presence: "foreground",
+        notify: { missed: true },
+      },
+    ],
+  },
 );
 export const SubscriptionPatchBody = Type.Object(
   { account: Type.Optional(AccountPatch), notify: Type.Optional(NotifyInput) },
-  strict,
+  { ...strict, examples: [{ account: { password: "…", displayName: null }, notify: { preview: true } }] },
 );
 export const PresenceBody = Type.Object(
   { presence: Presence, waitSec: Type.Optional(Type.Integer({ minimum: 0, maximum: 15 })) },
-  strict,
+  { ...strict, examples: [{ presence: "background", waitSec: 5 }] },
 );
 export const ReceiptBody = Type.Object(
   {
     receivedAt: Type.Union([Type.String({ maxLength: 40 }), Type.Number()]),
-    priority: Type.Optional(Type.String({ maxLength: 32 })),
+    priority: Type.Optional(
+      Type.String({ maxLength: 32, description: "What Android says it came with: high or normal" }),
+    ),
   },
-  strict,
+  { ...strict, examples: [{ receivedAt: "2026-11-24T12:00:00.640Z", priority: "high" }] },
 );
-export const CallsQuery = Type.Object({ since: Type.Optional(Type.String({ maxLength: 40 })) });
+export const CallsQuery = Type.Object({
+  since: Type.Optional(
+    Type.String({ maxLength: 40, description: "RFC 3339, or Unix ms", examples: ["2026-11-24T00:00:00Z"] }),
+  ),
+});
 
 export type AccountInput = Static<typeof AccountInput>;
 export type AccountPatch = Static<typeof AccountPatch>;

@@ -22,6 +22,8 @@ describe("OpenAPI", () => {
     expect(calls.sort()).toEqual([
       "DELETE /v1/devices/me",
       "DELETE /v1/subscriptions/{id}",
+      "GET /.well-known/jwks.json",
+      "GET /.well-known/wakeline.json",
       "GET /v1/calls",
       "GET /v1/calls/{call}",
       "GET /v1/devices/me",

@@ -30,7 +30,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "wakeline-package-"));
   app = join(folder, "app");
   // Built beside the sources of others, not among them: `npm pack` writes dist/.
-  cpSync(join(root, "sdk"), join(folder, "sdk"), { recursive: true, filter: (path) => !/\/dist$/.test(path) });
+  cpSync(join(root, "sdk"), join(folder, "sdk"), { recursive: true, filter: (path) => !path.endsWith("/dist") });
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   const said = await run(join(folder, "sdk"), "npm", "pack", "--json", "--pack-destination", folder);
   const [first] = JSON.parse(said.slice(said.indexOf("["))) as readonly Packed[];
