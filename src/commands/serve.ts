@@ -33,7 +33,7 @@ export async function runServe(args: { readonly config: string | undefined }, io
   const drain = (): void => {
     if (isDraining) return finish(1);
     isDraining = true;
-    notifySystemd("STOPPING=1");
+    notifySystemd("STOPPING=1", `draining, at most ${config.drainSec} s`);
     server.log.info("server.draining", { drainSec: config.drainSec });
     void server.drain().then(() => finish(0));
   };
@@ -71,7 +71,8 @@ export async function runServe(args: { readonly config: string | undefined }, io
     );
   });
   io.out("ready");
-  notifySystemd("READY=1");
+  const accounts = server.shards.reduce((sum, shard) => sum + shard.accounts, 0);
+  notifySystemd("READY=1", `serving ${accounts} accounts on ${server.shards.length} shards`);
   const everyMs = watchdogMs();
   const watchdog = everyMs === undefined ? undefined : setInterval(() => notifySystemd("WATCHDOG=1"), everyMs);
   const code = await finished;

@@ -6,9 +6,10 @@ const pathBytesMax = 107;
 
 /**
  * Tells systemd the state of a `Type=notify` unit (sd_notify(3)): one datagram to the socket that NOTIFY_SOCKET names, by libc, since
- * Bun has no datagram socket of that family. Nothing without NOTIFY_SOCKET; a failure is of no consequence to the server.
+ * Bun has no datagram socket of that family. `status`: a line for `systemctl status`. Nothing without NOTIFY_SOCKET; a failure is of
+ * no consequence to the server.
  */
-export function notifySystemd(state: "READY=1" | "STOPPING=1" | "WATCHDOG=1"): void {
+export function notifySystemd(state: "READY=1" | "STOPPING=1" | "WATCHDOG=1", status?: string): void {
   const path = process.env["NOTIFY_SOCKET"];
   if (path === undefined || path === "" || path.length > pathBytesMax) return;
   try {
@@ -26,7 +27,7 @@ export function notifySystemd(state: "READY=1" | "STOPPING=1" | "WATCHDOG=1"): v
       address[0] = familyUnix;
       address.set(Buffer.from(path), 2);
       if (path.startsWith("@")) address[2] = 0; // the abstract name space
-      const message = Buffer.from(state);
+      const message = Buffer.from(status === undefined ? state : `${state}\nSTATUS=${status}`);
       libc.symbols.sendto(file, ptr(message), message.length, 0, ptr(address), address.length);
       libc.symbols.close(file);
     }

@@ -347,6 +347,8 @@ describe("wakeline check", () => {
     expect(notes).toContainEqual(
       "note: firewall: let in UDP and TCP 45072-45073 and TCP 45082-45083 from SIP servers, TCP 443 for phones; from inside this cannot be tried",
     );
+    const local = await check(place, wide.replace("tls_port = 45082\n", ""));
+    expect(local.notes.join()).toContain("45072-45073 from SIP servers; from inside");
     const large = { ...files, "/proc/self/limits": files["/proc/self/limits"]?.replace("4096", "262144") ?? "" };
     const capable: typeof files = { ...large, "/proc/self/status": "CapEff:\t0000000000001000\n" };
     const after = await check(place, toml, { readSystem: (file) => capable[file] });

@@ -57,8 +57,10 @@ function firewall({ publicUrl, sip }: Config): readonly Finding[] {
   const range = (first: number): string => (sip.shards === 1 ? String(first) : `${first}-${first + sip.shards - 1}`);
   const tls = sip.tlsPort > 0 ? ` and TCP ${range(sip.tlsPort)}` : "";
   const url = URL.parse(publicUrl);
-  const phones =
-    url === null ? "" : `, TCP ${url.port === "" ? (url.protocol === "https:" ? 443 : 80) : url.port} for phones`;
+  const isLocal = url === null || isLoopback(url.hostname.replace(/^\[|\]$/g, ""));
+  const phones = isLocal
+    ? ""
+    : `, TCP ${url.port === "" ? (url.protocol === "https:" ? 443 : 80) : url.port} for phones`;
   return [
     note(
       `firewall: let in UDP and TCP ${range(sip.port)}${tls} from SIP servers${phones}; from inside this cannot be tried`,
