@@ -148,8 +148,8 @@ export class Anchor {
   }
 
   /** A provider's answer to the wake of a device. */
-  onDelivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed"): void {
-    this.#parts.inbound.onDelivery(call, deviceId, outcome);
+  onDelivery(delivery: Extract<Command, { kind: "delivery" }>): void {
+    this.#parts.inbound.onDelivery(delivery);
   }
 
   /** The device is no longer the account's: it is not rung for it, and may not speak for it. Running calls go on. */

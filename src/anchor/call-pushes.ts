@@ -1,4 +1,5 @@
 import { reasonText } from "./reason.ts";
+import type { WakeAgain } from "../workers/protocol.ts";
 import type { CallRecord } from "./call-book.ts";
 import type { Core } from "./core.ts";
 import type { Leg } from "./leg.ts";
@@ -13,13 +14,15 @@ export class CallPushes {
     this.#record = record;
   }
 
-  /** One event for all these legs; each is woken once. */
-  wake(legs: readonly Leg[]): void {
+  /** One event for all these legs. */
+  wake(legs: readonly Leg[], again?: WakeAgain): void {
     if (legs.length === 0) return;
     const { call, callId, accountId, from, startedAtMs } = this.#record;
     for (const leg of legs) {
       leg.wake = "sent";
-      this.#core.recorder.note(this.#record.ladder, accountId, "wakeline", "push", "wake", leg.deviceId);
+      leg.wakes++;
+      const label = again === undefined ? "wake" : "wake again";
+      this.#core.recorder.note(this.#record.ladder, accountId, "wakeline", "push", label, leg.deviceId);
     }
     this.#core.options.uplink.emit({
       kind: "wake",
@@ -30,6 +33,7 @@ export class CallPushes {
       from,
       receivedAtMs: startedAtMs,
       deadlineMs: startedAtMs + this.#core.settings.deadlineSec * 1_000,
+      ...(again === undefined ? {} : { again }),
     });
   }
 

@@ -6,7 +6,7 @@ import { tagOf } from "../sip/message/read-address.ts";
 import { listHas } from "../sip/message/read-list.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { ClientTransaction } from "../sip/transaction/transactions.ts";
-import type { CallState } from "../workers/protocol.ts";
+import type { CallState, WakeAgain } from "../workers/protocol.ts";
 import type { Alarm } from "./alarms.ts";
 import { passAsProxy, type ServerAsker } from "./asker.ts";
 import { bestResponse } from "./best-response.ts";
@@ -20,7 +20,7 @@ import type { DialogLife } from "./dialog-life.ts";
 import type { Flow } from "./flow.ts";
 import { Leg } from "./leg.ts";
 import { LegSignals } from "./leg-signals.ts";
-import { declineGraceMs, goneCallKeptMs, timerCMs, tunnelSilenceMs } from "./limits.ts";
+import { declineGraceMs, goneCallKeptMs, timerCMs, tunnelLostMs, tunnelSilenceMs, wakesMax } from "./limits.ts";
 import {
   answeredElsewhereReason,
   declinedReason,
@@ -112,13 +112,13 @@ export class InboundCall implements Cancellable {
 
   /** The INVITE is answered already by 100. `targets` as `chooseTargets` gave them. */
   start(targets: readonly Target[]): void {
-    const { deadlineSec, ring } = this.#core.settings;
+    const { ring } = this.#core.settings;
     for (const target of targets) {
       this.#legs.set(target.deviceId, new Leg(target, this.#core.transactions.newBranch()));
       this.record.devices.push(target.deviceId);
     }
     this.#core.calls.announce(this.record);
-    this.#deadline = this.#core.alarms.set(this.#startedMs + deadlineSec * 1_000, () => this.#onDeadline());
+    this.#deadline = this.#core.alarms.set(this.#deadlineMs, () => this.#onDeadline());
     for (const leg of this.#legs.values()) {
       const link = leg.approach === "tunnel" ? this.#core.links.find(leg.deviceId) : undefined;
       if (link !== undefined) this.#offer(leg, link);
@@ -137,6 +137,7 @@ export class InboundCall implements Cancellable {
     if (leg === undefined) return;
     if (this.isOpen && !leg.isDone) {
       // What was sent on an earlier tunnel was sent again by the link; a first time is ours.
+      this.#core.alarms.clear(leg.silence);
       if (leg.tx === undefined) this.#offer(leg, link);
       else if (leg.wake === "due" && !leg.isHeard) this.#guard(leg, tunnelSilenceMs);
       return;
@@ -146,21 +147,27 @@ export class InboundCall implements Cancellable {
 
   /**
    * The device's tunnel closed. One that has not said a word yet is woken without waiting longer: at the next tick, for it may
-   * be about to take over with a new tunnel in this very moment.
+   * be about to take over with a new tunnel in this very moment. One that had the call gets a moment to come back by itself.
    */
   onTunnelClosed(deviceId: DeviceId): void {
     const leg = this.#legs.get(deviceId);
-    if (leg?.wake === "due" && !leg.isHeard) this.#guard(leg, 0);
+    if (leg === undefined || !this.isOpen || leg.isDone) return;
+    if (leg.wake === "due" && !leg.isHeard) this.#guard(leg, 0);
+    else if (leg.tx !== undefined) this.#wakeLater(leg, tunnelLostMs, "lost");
   }
 
-  onDelivery(deviceId: DeviceId, outcome: "accepted" | "failed"): void {
+  /** `silenceMs`: how long after the push a phone like this one has come, if it comes. */
+  onDelivery(deviceId: DeviceId, outcome: "accepted" | "failed", silenceMs: number | undefined): void {
     const leg = this.#legs.get(deviceId);
     if (leg === undefined || !this.isOpen) return;
     this.#core.recorder.note(this.record.ladder, this.accountId, "push", "wakeline", outcome, deviceId);
     if (outcome === "failed") {
       leg.wake = "failed";
       this.#settle();
-    } else if (this.#core.settings.ring === "on_push" && !leg.isDone) this.#ringOurselves();
+      return;
+    }
+    if (this.#core.settings.ring === "on_push" && !leg.isDone) this.#ringOurselves();
+    if (silenceMs !== undefined && leg.wakes === 1 && leg.tx === undefined) this.#wakeLater(leg, silenceMs, "silent");
   }
 
   /** The device is no longer the account's. */
@@ -227,6 +234,17 @@ export class InboundCall implements Cancellable {
   #onSilence(leg: Leg): void {
     if (leg.isHeard || leg.isDone || !this.isOpen || leg.wake !== "due") return;
     this.#pushes.wake([leg]);
+  }
+
+  /** A push at that time, unless the phone opens a tunnel before. The first one for a phone that had an open tunnel, else one more. */
+  #wakeLater(leg: Leg, afterMs: number, why: WakeAgain): void {
+    this.#core.alarms.clear(leg.silence);
+    if (!leg.wakeable || leg.wakes >= wakesMax) return;
+    leg.silence = this.#core.alarms.set(this.#core.nowMs() + afterMs, () => {
+      const isHere = this.#core.links.find(leg.deviceId)?.isOpen === true;
+      if (isHere || leg.isDone || !this.isOpen || this.#core.nowMs() >= this.#deadlineMs) return;
+      this.#pushes.wake([leg], leg.wakes === 0 ? undefined : why);
+    });
   }
 
   /** A call that is gone, shown to a system that demands one: INVITE and CANCEL. */
@@ -413,9 +431,13 @@ export class InboundCall implements Cancellable {
   #forgetLater(): void {
     for (const alarm of [this.#deadline, this.#timerC, this.#grace]) this.#core.alarms.clear(alarm);
     this.#onGone(this);
-    const now = this.#core.nowMs();
-    const deadlineMs = this.#startedMs + this.#core.settings.deadlineSec * 1_000;
-    this.#core.alarms.set(Math.max(deadlineMs, now) + goneCallKeptMs, () => this.#onForgotten(this));
+    for (const leg of this.#legs.values()) this.#core.alarms.clear(leg.silence);
+    const keptFromMs = Math.max(this.#deadlineMs, this.#core.nowMs());
+    this.#core.alarms.set(keptFromMs + goneCallKeptMs, () => this.#onForgotten(this));
+  }
+
+  get #deadlineMs(): number {
+    return this.#startedMs + this.#core.settings.deadlineSec * 1_000;
   }
 
   // ---- dialogs

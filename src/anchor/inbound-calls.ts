@@ -6,6 +6,7 @@ import { tagOf } from "../sip/message/read-address.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { writeResponse } from "../sip/message/write-response.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
+import type { Command } from "../workers/protocol.ts";
 import { ServerAsker } from "./asker.ts";
 import { callerOf } from "./caller.ts";
 import { newTag } from "./call-uuid.ts";
@@ -122,8 +123,8 @@ export class InboundCalls {
     return this.#core.calls.refusal(accountId);
   }
 
-  onDelivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed"): void {
-    this.#calls.get(call)?.onDelivery(deviceId, outcome);
+  onDelivery({ call, deviceId, outcome, silenceMs }: Extract<Command, { kind: "delivery" }>): void {
+    this.#calls.get(call)?.onDelivery(deviceId, outcome, silenceMs);
   }
 
   /** A tunnel opened. `ticketCall`: the call of the ticket that opened it; `voip`: it came with a push that demands a call. */

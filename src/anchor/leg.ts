@@ -14,6 +14,8 @@ export class Leg {
   readonly approach: Approach;
   readonly wakeable: boolean;
   wake: Wake = "none";
+  /** Pushes that were asked for, the first included. */
+  wakes = 0;
   /** Stays the same on every tunnel, so that a phone that has the call sees a repetition (design rule 6). */
   readonly branch: string;
   tx: ClientTransaction | undefined;
@@ -29,6 +31,7 @@ export class Leg {
   isRemoved = false;
   /** To-tag of a 2xx that was acknowledged and ended by us. */
   unwantedTag: string | undefined;
+  /** A push goes out then. */
   silence: Alarm | undefined;
 
   constructor(target: Target, branch: string) {

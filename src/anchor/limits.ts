@@ -59,6 +59,10 @@ export const goneCallsMax = 7_000;
 
 /** A device with an open tunnel gets a push as well when its phone does not answer with any 1xx by then. */
 export const tunnelSilenceMs = 1_000;
+/** A phone that had the call and lost its tunnel is woken once more when it has not come back by then: its app may have been ended. */
+export const tunnelLostMs = 1_000;
+/** Pushes for one call and device: a phone whose tunnel breaks each time it rings is left alone after that. */
+export const wakesMax = 3;
 /**
  * RFC 3261 §16.6 step 11 (timer C): over 3 minutes. Ten, because callers do listen longer to early media (queues that are not
  * charged) from servers that never repeat their 183.

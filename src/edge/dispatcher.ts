@@ -7,7 +7,7 @@ import { pushIdOf } from "../push/push-id.ts";
 import type { Delivery, PushGateway, PushKind, PushPayload } from "../push/types.ts";
 import type { DeviceRecord, JournalEntry, Store } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
-import type { CallSummary, Event } from "../workers/protocol.ts";
+import type { CallSummary, Event, WakeAgain } from "../workers/protocol.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import type { OperatorFeed } from "./operator-feed.ts";
 import { pushOfParameters } from "./push-parameters.ts";
@@ -141,6 +141,7 @@ export class Dispatcher {
   }
 
   #onWake(wake: Wake): void {
+    if (wake.again !== undefined) return this.#onWakeAgain(wake, wake.again);
     const { call, callId, accountId, from, receivedAtMs, deadlineMs } = wake;
     const live = { call, callId, accountId, from, startedAtMs: receivedAtMs, deadlineMs };
     for (const { deviceId, subscriptionId } of wake.targets) {
@@ -151,18 +152,36 @@ export class Dispatcher {
       }
       const isVoip = device.push.provider === "apns" && device.tokenState === "alive";
       if (!this.#calls.waking(live, deviceId, isVoip)) continue;
-      const payload = this.#payload("call", {
-        id: pushIdOf(call, deviceId, "call"),
-        subscription: subscriptionId,
-        call,
-        callId,
-        from,
-        tunnel: this.#tunnelFor(deviceId, call, deadlineMs),
-        deadlineMs,
-      });
+      const payload = this.#callPayload(wake, deviceId, subscriptionId, 1);
       this.#background("wake", this.#wake(device, payload, call, accountId, deadlineMs));
     }
     this.#feed.publish("wake", { call, account: accountId, devices: wake.targets.map(({ deviceId }) => deviceId) });
+  }
+
+  /**
+   * A further push for a call, under an id of its own. On APNs it is an alert, never a second VoIP push: each of those is a call to the
+   * system, and an app that knows the call already would report nothing and be ended for it.
+   */
+  #onWakeAgain(wake: Wake, why: WakeAgain): void {
+    const { call, deadlineMs } = wake;
+    for (const { deviceId, subscriptionId } of wake.targets) {
+      const device = this.#store.device(deviceId);
+      const nth = device === undefined ? undefined : this.#calls.wakingAgain(call, deviceId);
+      if (device === undefined || nth === undefined) continue;
+      // It has the push and is on its way.
+      if (why === "silent" && this.#receipts.has(pushIdOf(call, deviceId, "call"))) continue;
+      const asAlert = device.push.provider === "apns";
+      if (asAlert && (device.push.alertToken === undefined || device.alertTokenState === "dead")) continue;
+      const payload = this.#callPayload(wake, deviceId, subscriptionId, nth);
+      this.#background("wake", this.#send(device, payload, deadlineMs, asAlert));
+    }
+  }
+
+  #callPayload(wake: Wake, deviceId: DeviceId, subscription: SubscriptionId, nth: number): PushPayload {
+    const { call, callId, from, deadlineMs } = wake;
+    const id = pushIdOf(call, deviceId, "call", nth);
+    const tunnel = this.#tunnelFor(deviceId, call, deadlineMs);
+    return this.#payload("call", { id, subscription, call, callId, from, tunnel, deadlineMs });
   }
 
   async #wake(
@@ -173,9 +192,10 @@ export class Dispatcher {
     deadlineMs: number,
   ): Promise<void> {
     const delivery = await this.#send(device, payload, deadlineMs);
-    const isAccepted = delivery.kind === "accepted";
-    if (isAccepted) this.#calls.accepted(call, device.deviceId);
-    this.#shards.delivery(call, device.deviceId, isAccepted ? "accepted" : "failed", accountId);
+    const { deviceId } = device;
+    if (delivery.kind !== "accepted") return this.#shards.delivery(call, deviceId, "failed", accountId);
+    this.#calls.accepted(call, deviceId);
+    this.#shards.delivery(call, deviceId, "accepted", accountId, this.#calls.times.silenceMs(deviceId));
   }
 
   #onNotify(notice: Notice): void {
@@ -248,11 +268,16 @@ export class Dispatcher {
     this.#newTokens.set(deviceId, written);
   }
 
-  async #send(device: DeviceRecord, payload: PushPayload, deadlineMs: number): Promise<Delivery> {
+  async #send(device: DeviceRecord, payload: PushPayload, deadlineMs: number, asAlert = false): Promise<Delivery> {
     const newToken = this.#newTokens.get(device.deviceId);
     if (newToken !== undefined) await newToken;
     this.#receipts.sending(payload.id, device, this.#clock.wallMs());
-    const delivery = await this.#gateway.push({ deviceId: device.deviceId, payload, deadlineMs });
+    const delivery = await this.#gateway.push({
+      deviceId: device.deviceId,
+      payload,
+      deadlineMs,
+      ...(asAlert ? { asAlert } : {}),
+    });
     if (delivery.kind === "accepted") this.#receipts.accepted(payload.id);
     this.#feed.publish("push", {
       device: device.deviceId,

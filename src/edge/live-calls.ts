@@ -2,6 +2,7 @@ import type { AccountId, CallUuid, DeviceId } from "../base/ids.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Clock } from "../time/clock.ts";
 import type { CallState, Caller } from "../workers/protocol.ts";
+import { WakeTimes } from "./wake-times.ts";
 
 /** Calls known at once; beyond, the oldest are forgotten here and stand in the journal only. */
 const callsMax = 50_000;
@@ -16,6 +17,8 @@ const voipReportMs = 60_000;
 /** What is known of waking one device for a call. Times are Unix ms. */
 interface Wake {
   readonly isVoip: boolean;
+  /** Pushes that were to go out, the first included. */
+  pushes: number;
   acceptedAtMs: number | undefined;
   tunnelAtMs: number | undefined;
   inviteAtMs: number | undefined;
@@ -46,6 +49,8 @@ interface Known extends LiveCall {
  * before the journal has it, and to measure each step of a wake.
  */
 export class LiveCalls {
+  /** How quickly each device has come when it was woken. */
+  readonly times = new WakeTimes();
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   /** In order of first mention. */
@@ -72,9 +77,22 @@ export class LiveCalls {
     known.deadlineMs ??= call.deadlineMs;
     if (!known.states.has(deviceId)) known.states.set(deviceId, undefined);
     if (known.wakes.has(deviceId)) return false;
-    known.wakes.set(deviceId, { isVoip, acceptedAtMs: undefined, tunnelAtMs: undefined, inviteAtMs: undefined });
+    known.wakes.set(deviceId, {
+      isVoip,
+      pushes: 1,
+      acceptedAtMs: undefined,
+      tunnelAtMs: undefined,
+      inviteAtMs: undefined,
+    });
     this.#awaited.set(deviceId, (this.#awaited.get(deviceId) ?? new Set()).add(known));
     return true;
+  }
+
+  /** A device is about to be woken once more for a call. Which push it is, the first being 1; undefined when the call is over or unknown. */
+  wakingAgain(call: CallUuid, deviceId: DeviceId): number | undefined {
+    const known = this.#calls.get(call);
+    const wake = known?.wakes.get(deviceId);
+    return wake === undefined || known?.state !== "ringing" ? undefined : ++wake.pushes;
   }
 
   /** A provider took the push of a wake. */
@@ -85,7 +103,10 @@ export class LiveCalls {
     wake.acceptedAtMs = this.#clock.wallMs();
     this.#metrics.wakeStep("invite_to_push", wake.acceptedAtMs - known.startedAtMs);
     // The phone may have been quicker than its provider's answer.
-    if (wake.tunnelAtMs !== undefined) this.#metrics.wakeStep("push_to_tunnel", 0);
+    if (wake.tunnelAtMs !== undefined) {
+      this.#metrics.wakeStep("push_to_tunnel", 0);
+      this.times.add(deviceId, 0);
+    }
   }
 
   /**
@@ -98,8 +119,12 @@ export class LiveCalls {
       const wake = known.wakes.get(deviceId);
       if (wake === undefined || wake.tunnelAtMs !== undefined) continue;
       wake.tunnelAtMs = this.#clock.wallMs();
-      if (wake.acceptedAtMs !== undefined)
-        this.#metrics.wakeStep("push_to_tunnel", wake.tunnelAtMs - wake.acceptedAtMs);
+      if (wake.acceptedAtMs !== undefined) {
+        const tookMs = wake.tunnelAtMs - wake.acceptedAtMs;
+        this.#metrics.wakeStep("push_to_tunnel", tookMs);
+        // Behind the deadline nobody has waited: its owner may have opened the app by chance.
+        if (wake.tunnelAtMs <= (known.deadlineMs ?? known.startedAtMs)) this.times.add(deviceId, tookMs);
+      }
       if (wake.isVoip && wake.tunnelAtMs <= (known.deadlineMs ?? known.startedAtMs) + voipReportMs)
         announced = known.call;
     }

@@ -80,6 +80,11 @@ export class Receipts {
     return true;
   }
 
+  /** Whether the phone has said that it got the push. */
+  has(id: string): boolean {
+    return this.#pushes.get(id)?.hasReceipt === true;
+  }
+
   of(deviceId: DeviceId): WakeFigures {
     const figures = this.#devices.get(deviceId);
     const sorted = [...(figures?.latencies ?? [])].sort((a, b) => a - b);

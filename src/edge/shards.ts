@@ -52,8 +52,14 @@ export interface Shards {
   tunnelClosed(tunnelId: TunnelId): void;
   /** One SIP message from the phone; one character is one byte (latin1). */
   frame(tunnelId: TunnelId, text: string): void;
-  /** A provider's answer to the wake of one device. */
-  delivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed", accountId: AccountId): void;
+  /** A provider's answer to the wake of one device. `silenceMs`, with "accepted": one more push is worth it when it has not come by then. */
+  delivery(
+    call: CallUuid,
+    deviceId: DeviceId,
+    outcome: "accepted" | "failed",
+    accountId: AccountId,
+    silenceMs?: number,
+  ): void;
   ready(): { readonly ok: boolean; readonly reasons: readonly string[] };
   load(): readonly ShardLoad[];
 }

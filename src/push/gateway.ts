@@ -193,8 +193,11 @@ class LadderGateway implements PushGateway {
 
   /** One attempt at the token of now: a phone that has enrolled a new one meanwhile is reached there. */
   async #attempt(request: PushRequest, ttlMs: number): Promise<Delivery> {
-    const device = this.#options.store.device(request.deviceId);
-    if (device === undefined) return { kind: "refused", reason: "noDevice", ours: false };
+    const stored = this.#options.store.device(request.deviceId);
+    if (stored === undefined) return { kind: "refused", reason: "noDevice", ours: false };
+    // The sender chooses the token by the state of the VoIP token.
+    const isAlert = request.asAlert === true && stored.push.provider === "apns";
+    const device = isAlert ? ({ ...stored, tokenState: "dead" } as const) : stored;
     const sender = this.#options.senders.get(device.app)?.[device.push.provider];
     if (sender === undefined) {
       this.#alarm(device, "the app has no such provider configured");

@@ -40,6 +40,8 @@ export interface PushRequest {
   readonly payload: PushPayload;
   /** Unix ms after which nothing is retried. */
   readonly deadlineMs: number;
+  /** APNs: as an alert to the alert token, though the VoIP token lives. Of no meaning elsewhere. */
+  readonly asAlert?: boolean;
 }
 
 /** Retries inside the deadline, marks dead tokens, counts. Resolves with the last delivery. Never rejects. */

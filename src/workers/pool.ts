@@ -257,8 +257,15 @@ export class Pool {
 
   // ---- calls and tunnels
 
-  delivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed", accountId: AccountId): void {
-    this.#post(this.#shardOf(accountId), { kind: "delivery", call, deviceId, outcome });
+  delivery(
+    call: CallUuid,
+    deviceId: DeviceId,
+    outcome: "accepted" | "failed",
+    accountId: AccountId,
+    silenceMs?: number,
+  ): void {
+    const learned = silenceMs === undefined ? {} : { silenceMs };
+    this.#post(this.#shardOf(accountId), { kind: "delivery", call, deviceId, outcome, ...learned });
   }
 
   tunnelOpened(

@@ -74,6 +74,8 @@ export type Command =
       readonly call: CallUuid;
       readonly deviceId: DeviceId;
       readonly outcome: "accepted" | "failed";
+      /** With "accepted": when the device has not come by then, one more push is worth it. Learned of this device. */
+      readonly silenceMs?: number;
     }
   | { readonly kind: "subscriptionRemoved"; readonly accountId: AccountId; readonly deviceId: DeviceId }
   | { readonly kind: "reload"; readonly tls: TlsMaterial }
@@ -81,6 +83,9 @@ export type Command =
   | { readonly kind: "ownSockets"; readonly sockets: readonly OwnSocket[] }
   | { readonly kind: "drain"; readonly drainMs: number }
   | { readonly kind: "stop" };
+
+/** Why a device is woken once more for the same call. */
+export type WakeAgain = "silent" | "lost";
 
 export interface Caller {
   readonly uri: string;
@@ -165,7 +170,10 @@ export type Event =
   | { readonly kind: "registrationChanged"; readonly accountId: AccountId; readonly status: RegistrationStatus }
   /** The registrar taught `auto` what it wants. The store keeps it. */
   | { readonly kind: "modeLearned"; readonly accountId: AccountId; readonly mode: Exclude<RegistrationMode, "auto"> }
-  /** Wake these devices for a call. Times are Unix ms. `receivedAtMs` is when the INVITE came in. */
+  /**
+   * Wake these devices for a call. Times are Unix ms. `receivedAtMs` is when the INVITE came in. `again`: they were woken for it before
+   * and have not come ("silent"), or had the call and lost their tunnel ("lost"); what becomes of that push is not reported back.
+   */
   | {
       readonly kind: "wake";
       readonly call: CallUuid;
@@ -175,6 +183,7 @@ export type Event =
       readonly from: Caller;
       readonly receivedAtMs: number;
       readonly deadlineMs: number;
+      readonly again?: WakeAgain;
     }
   /** Any other push than a call. `deadlineMs` when the device may still open the tunnel for it. */
   | {

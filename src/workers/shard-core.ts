@@ -195,7 +195,7 @@ export class ShardCore implements NetworkReceiver {
         return anchor.onFrame(command.tunnelId, this.#frame.subarray(0, text.length), command.last);
       }
       case "delivery":
-        return anchor.onDelivery(command.call, command.deviceId, command.outcome);
+        return anchor.onDelivery(command);
       case "subscriptionRemoved":
         return anchor.subscriptionRemoved(command.accountId, command.deviceId);
       case "drain":

@@ -130,11 +130,12 @@ describe("who is asked", () => {
     bench.wakes("mobile");
   });
 
-  test("a tunnel that closes after a 1xx, or a final answer, wakes nobody", () => {
-    const { bench, server, alice, mobile } = scene();
+  test("a tunnel that closes after a final answer wakes nobody", () => {
+    const { bench, server, alice, mobile } = scene({ mobile: {}, tablet: {} });
     mobile.opens();
     server.invites(alice);
-    mobile.answers(mobile.gets("INVITE"), 180);
+    bench.wakes("tablet");
+    mobile.answers(mobile.gets("INVITE"), 486);
     mobile.closes();
     bench.pass(3_000);
     bench.noWake();

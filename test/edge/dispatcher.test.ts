@@ -140,6 +140,69 @@ describe("wake", () => {
     expect(bench.gateway.abandoned).toEqual([call]);
   });
 
+  /** As the shard tells when the device has not come, or has lost its tunnel. */
+  const again = (it: Sleeping, why: "silent" | "lost"): Event => ({ ...wakeOf(it), again: why }) as Event;
+
+  test("woken again, a device gets a push of the same call under another id, with a ticket of its own", async () => {
+    const it = await sleeping();
+    await using bench = it.bench;
+    bench.edge.dispatcher.onEvent(wakeOf(it));
+    bench.edge.dispatcher.onEvent(again(it, "silent"));
+    bench.edge.dispatcher.onEvent(again(it, "lost"));
+    await settle();
+    const payloads = bench.gateway.pushes.map(({ payload }) => payload);
+    expect(payloads.map((payload) => payload.call)).toEqual([call, call, call]);
+    expect(new Set(payloads.map(({ id }) => id)).size).toBe(3);
+    expect(new Set(payloads.map(({ tunnel }) => tunnel)).size).toBe(3);
+    // Only what became of the first is the shard's affair: the others may fail and nobody is the worse for it.
+    expect(bench.shards.told).toEqual([`delivery ${call} ${it.target.deviceId} accepted ${it.accountId}`]);
+  });
+
+  test("... but not a device that has said that it got the push and is only slow; one that lost its tunnel is", async () => {
+    const it = await sleeping();
+    await using bench = it.bench;
+    bench.edge.dispatcher.onEvent(wakeOf(it));
+    await settle();
+    const id = bench.gateway.pushes[0]?.payload.id ?? "";
+    const receivedAt = new Date(bench.clock.wallMs()).toISOString();
+    await bench.call("POST", `/v1/pushes/${id}/receipt`, it.phone.token, { receivedAt });
+    bench.edge.dispatcher.onEvent(again(it, "silent"));
+    expect(bench.gateway.pushes).toHaveLength(1);
+    bench.edge.dispatcher.onEvent(again(it, "lost"));
+    expect(bench.gateway.pushes).toHaveLength(2);
+  });
+
+  test("... nor for a call that is answered, or that nobody was woken for", async () => {
+    const it = await sleeping();
+    await using bench = it.bench;
+    bench.edge.dispatcher.onEvent(again(it, "lost"));
+    bench.edge.dispatcher.onEvent(wakeOf(it));
+    bench.edge.dispatcher.onEvent({ kind: "callState", call, state: "answered", over: false });
+    bench.edge.dispatcher.onEvent(again(it, "lost"));
+    await settle();
+    expect(bench.gateway.pushes).toHaveLength(1);
+  });
+
+  test.each([
+    ["to the alert token", { provider: "apns", token: "aa", alertToken: "bb" }, [undefined, true]],
+    ["not at all without one", { provider: "apns", token: "aa" }, [undefined]],
+  ] as const)("APNs: exactly one VoIP push a call; a further one goes %s", async (_where, push, asAlert) => {
+    const it = await sleeping(push);
+    await using bench = it.bench;
+    bench.edge.dispatcher.onEvent(wakeOf(it));
+    bench.edge.dispatcher.onEvent(again(it, "silent"));
+    await settle();
+    expect(bench.gateway.pushes.map((request) => request.asAlert)).toEqual([...asAlert]);
+  });
+
+  test("the shard hears how long the device may take: 6 s while nothing is known of it", async () => {
+    const it = await sleeping();
+    await using bench = it.bench;
+    bench.edge.dispatcher.onEvent(wakeOf(it));
+    await settle();
+    expect(bench.shards.silences).toEqual([6_000]);
+  });
+
   test("each step of a wake is measured", async () => {
     const it = await sleeping();
     await using bench = it.bench;

@@ -168,6 +168,42 @@ describe("live calls", () => {
     expect(calls.of(call.call, there)?.state).toBe("answeredElsewhere");
   });
 
+  test("teach how long a device takes to come: twice what nine of ten needed, from 3 to 15 s", () => {
+    const clock = new VirtualClock();
+    const metrics = new Metrics({ lanes: [new Lane(new SharedArrayBuffer(Lane.bytes(1)), 0)], startedAtMs: 0 });
+    const calls = new LiveCalls(clock, metrics);
+    const device = "d" as DeviceId;
+    let serial = 0;
+    const wake = (ms: number, acceptedFirst = true): void => {
+      const call = `c${++serial}` as CallUuid;
+      const startedAtMs = clock.wallMs();
+      const from = { uri: "sip:x" };
+      const live = { call, callId: call, accountId: "a" as AccountId, from, startedAtMs };
+      calls.waking({ ...live, deadlineMs: startedAtMs + 40_000 }, device, false);
+      if (acceptedFirst) calls.accepted(call, device);
+      clock.advance(ms);
+      calls.tunnelOpened(device);
+      calls.accepted(call, device);
+    };
+    for (const ms of [900, 1_000, 1_100, 1_200]) wake(ms);
+    expect(calls.times.p90Ms(device)).toBeUndefined();
+    expect(calls.times.silenceMs(device)).toBe(6_000);
+    wake(2_500);
+    expect(calls.times.p90Ms(device)).toBe(2_500);
+    expect(calls.times.silenceMs(device)).toBe(5_000);
+    for (let n = 0; n < 10; n++) wake(1_000);
+    expect(calls.times.silenceMs(device)).toBe(3_000);
+    // Behind the deadline it came by chance.
+    for (let n = 0; n < 15; n++) wake(50_000);
+    expect(calls.times.silenceMs(device)).toBe(3_000);
+    for (let n = 0; n < 15; n++) wake(20_000);
+    expect(calls.times.silenceMs(device)).toBe(15_000);
+    // Quicker than its provider's answer.
+    for (let n = 0; n < 15; n++) wake(500, false);
+    expect(calls.times.p90Ms(device)).toBe(0);
+    expect(calls.times.silenceMs("other" as DeviceId)).toBe(6_000);
+  });
+
   test("are forgotten some minutes after their end, and after half a day without one", () => {
     const clock = new VirtualClock();
     const metrics = new Metrics({ lanes: [new Lane(new SharedArrayBuffer(Lane.bytes(1)), 0)], startedAtMs: 0 });

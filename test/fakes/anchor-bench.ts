@@ -582,8 +582,14 @@ export class AnchorBench implements Network, Locator, AccountBook, Directory {
     return found;
   }
 
-  delivers(wake: Wake, device: string, outcome: "accepted" | "failed"): void {
-    this.anchor.onDelivery(wake.call, device as DeviceId, outcome);
+  delivers(wake: Wake, device: string, outcome: "accepted" | "failed", silenceMs?: number): void {
+    this.anchor.onDelivery({
+      kind: "delivery",
+      call: wake.call,
+      deviceId: device as DeviceId,
+      outcome,
+      ...(silenceMs === undefined ? {} : { silenceMs }),
+    });
   }
 
   // ---- in and out

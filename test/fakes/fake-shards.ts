@@ -109,7 +109,17 @@ export class FakeShards implements Shards {
     this.#notice();
   }
 
-  delivery(call: CallUuid, deviceId: DeviceId, outcome: "accepted" | "failed", accountId: AccountId): void {
+  /** What each accepted delivery said that its device may take. */
+  readonly silences: (number | undefined)[] = [];
+
+  delivery(
+    call: CallUuid,
+    deviceId: DeviceId,
+    outcome: "accepted" | "failed",
+    accountId: AccountId,
+    silenceMs?: number,
+  ): void {
+    if (outcome === "accepted") this.silences.push(silenceMs);
     this.told.push(`delivery ${call} ${deviceId} ${outcome} ${accountId}`);
     this.#notice();
   }

@@ -326,6 +326,28 @@ describe("gateway, dead tokens", () => {
     expect(w.sender.sent.map(({ device }) => device.tokenState)).toEqual(["alive", "dead", "dead"]);
   });
 
+  test("a further push for a call goes to the alert token while the VoIP token lives, and kills nothing", async () => {
+    const w = world(phone, [accepted]);
+    const deadlineMs = w.clock.wallMs() + 40_000;
+    const pushing = w.gateway.push({ deviceId: deviceOne, payload: callPayload(), deadlineMs, asAlert: true });
+    expect(await pushing).toEqual(accepted);
+    expect(w.sender.sent.map(({ device }) => device.tokenState)).toEqual(["dead"]);
+    expect(w.shelf.patches).toEqual([]);
+    const android = world(fcmDevice, [accepted]);
+    await android.gateway.push({ deviceId: deviceOne, payload: callPayload(), deadlineMs, asAlert: true });
+    expect(android.sender.sent.map(({ device }) => device.tokenState)).toEqual(["alive"]);
+  });
+
+  test.each(["BadTopic", "TopicDisallowed", "InvalidProviderToken", "SENDER_ID_MISMATCH"])(
+    "%s is our fault: an alarm, and no token is marked",
+    async (reason) => {
+      const w = world(phone, [{ kind: "refused", reason, ours: true }]);
+      await w.push();
+      expect(w.shelf.patches).toEqual([]);
+      expect(w.errors).toEqual(["push.alarm"]);
+    },
+  );
+
   test("a store that cannot write does not stop the alert", async () => {
     const w = world(phone, [dead, accepted]);
     w.shelf.patchDevice = () => Promise.reject(new Error("disk full"));

@@ -17,6 +17,8 @@ export interface PhoneHabits {
   /** ... and else never says more than 180. */
   readonly deafToPush: number;
   readonly dies: number;
+  /** ... its app is ended, forgets everything and only a push brings it back. */
+  readonly killed: number;
 }
 
 /** What a phone needs of the world. */
@@ -183,6 +185,7 @@ export class Phone extends Ua {
       this.ringing.clear();
     }
     if (this.#dice.chance(this.habits.dies)) return this.die();
+    if (this.#dice.chance(this.habits.killed)) return this.#forgetAll();
     const isBusy = this.ringing.size + this.talking.size > 0;
     if (isBusy || this.#dice.chance(0.5)) {
       this.#openIn(this.#dice.chance(0.9) ? this.#dice.between(100, 4_000) : this.#dice.between(10_000, 40_000));
@@ -219,6 +222,17 @@ export class Phone extends Ua {
     this.isDead = true;
     this.tunnel?.break();
     this.brokenAtMs = this.nowMs;
+    this.#forgetAll();
+  }
+
+  /** The system has ended the app. */
+  kill(): void {
+    this.tunnel?.break();
+    this.brokenAtMs = this.nowMs;
+    this.#forgetAll();
+  }
+
+  #forgetAll(): void {
     for (const served of this.served.values()) served.isForgotten = true;
     this.served.clear();
     for (const asked of this.asked.values()) asked.isDead = true;

@@ -50,6 +50,11 @@ export class SimPool implements Uplink {
       case "wake":
         this.wakes++;
         for (const { deviceId } of event.targets) {
+          // What becomes of a further push is nobody's affair.
+          if (event.again !== undefined) {
+            this.#push(event.callId, deviceId, "wake");
+            continue;
+          }
           const isRefused = this.#dice.chance(this.#weather.pushFails);
           wire.after(this.#dice.between(1, 60), () =>
             this.#world.command({
@@ -57,6 +62,7 @@ export class SimPool implements Uplink {
               call: event.call,
               deviceId,
               outcome: isRefused ? "failed" : "accepted",
+              silenceMs: this.#dice.between(3_000, 15_000),
             }),
           );
           if (!isRefused) this.#push(event.callId, deviceId, "wake");

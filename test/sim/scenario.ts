@@ -41,6 +41,7 @@ export function planOf(seed: number): WorldPlan {
       declines: 0.1,
       deafToPush: 0.02,
       dies: dice.pick([0, 0.02, 0.1]),
+      killed: seed % 3 === 0 ? 0.2 : 0,
     },
     ring: dice.pick(["on_push", "on_device", "immediate"]),
     deadlineSec: dice.pick([15, 40]),

@@ -29,7 +29,7 @@ function calm(seed: number): World {
     transport: "udp",
     weather: { delayMs: [1, 3], lossRatio: 0, duplicateRatio: 0 },
     pool: { ...plan.pool, pushMs: [20, 100], pushLoss: 0, pushFails: 0, tunnelMs: [1, 5], noticeMs: [0, 10] },
-    habits: { ...plan.habits, breaksPerSec: 0, dies: 0, deafToPush: 0, answers: 1, declines: 0 },
+    habits: { ...plan.habits, breaksPerSec: 0, dies: 0, killed: 0, deafToPush: 0, answers: 1, declines: 0 },
     accounts: 40,
     devicesMax: 1,
     registrar: { expiresMaxSec: 600 },
@@ -56,6 +56,23 @@ describe("a shard that dies", () => {
     world.run(600_000, 50);
     expect(world.registrar.registered).toBe(40);
     expect(world.count("registerLapsed")).toBe(0);
+    expect(world.violations).toEqual([]);
+  });
+});
+
+describe("an app that is ended while it rings", () => {
+  test("is woken again and answers: the caller notices nothing", () => {
+    const world = calm(5);
+    const call = world.trunk.place("u1", patient);
+    const [phone] = world.phones.values();
+    world.wire.runUntil(() => phone !== undefined && phone.ringing.size > 0, 10_000);
+    expect(phone?.ringing.size).toBe(1);
+    world.run(500);
+    phone?.kill();
+    expect(phone?.ringing.size).toBe(0);
+    world.run(30_000);
+    expect(world.pool.wakes).toBe(2);
+    expect(call?.dialog).toBeDefined();
     expect(world.violations).toEqual([]);
   });
 });
