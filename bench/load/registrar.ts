@@ -184,11 +184,11 @@ function flush(): void {
   network.flush();
 }
 
-function onDatagram(bytes: Uint8Array, to: number, from: Source): void {
+function onDatagram(bytes: Uint8Array, at: number, to: number, from: Source): void {
   const nowMs = performance.now() - startMs;
   source.address = from.address;
   source.port = from.port;
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, to).toString("latin1");
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + at, to - at).toString("latin1");
   if (text.startsWith("wakeline-silence ")) {
     silentFromMs = nowMs;
     silentUntilMs = nowMs + Number(text.slice(17)) * 1_000;
@@ -226,7 +226,7 @@ const network = await openNetwork({
   egress: new EgressPolicy({ allow: ["127.0.0.0/8", `${values.host}/32`], own: [], clock: systemClock }),
   lane: new Lane(new ArrayBuffer(Lane.bytes(1)), 0),
   clock: systemClock,
-  receiver: { onMessage: (bytes, _from, to, from) => onDatagram(bytes, to, from), onPeerDown() {} },
+  receiver: { onMessage: (bytes, at, to, from) => onDatagram(bytes, at, to, from), onPeerDown() {} },
 });
 
 function finish(): void {

@@ -20,6 +20,8 @@ export interface Libc {
   sendmsg(fd: number, header: number, flags: number): number;
   /** -1 with `errno()` set, or how many of `count` messages were taken. */
   sendmmsg(fd: number, headers: number, count: number, flags: number): number;
+  /** -1 with `errno()` set, or how many messages came, at most `count`. Waits for none beyond what `flags` say. */
+  recvmmsg(fd: number, headers: number, count: number, flags: number): number;
   /** Of the last call above that returned -1, on this thread. */
   errno(): number;
 }
@@ -49,6 +51,7 @@ function bind(name: string): Libc {
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
     sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
     sendmmsg: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
+    recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" },
     __errno_location: { args: [], returns: "ptr" },
   });
   // One errno a thread; its place does not change.
@@ -62,6 +65,7 @@ function bind(name: string): Libc {
     },
     sendmsg: (fd, header, flags) => symbols.sendmsg(fd, header, flags),
     sendmmsg: (fd, headers, count, flags) => symbols.sendmmsg(fd, headers, count, flags),
+    recvmmsg: (fd, headers, count, flags) => symbols.recvmmsg(fd, headers, count, flags, null),
     errno: () => read.i32(errnoAt, 0),
   };
 }

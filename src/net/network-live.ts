@@ -155,7 +155,7 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
         sendPath,
         routeOf: (address) => this.#local.route(address),
         receiver: {
-          onDatagram: (bytes, source) => this.onMessage(bytes, 0, bytes.length, source),
+          onDatagram: (bytes, from, to, source) => this.onMessage(bytes, from, to, source),
           onUnreachable: (peer, reason) => this.onPeerDown(peer, reason),
           onIcmpError: () => this.#probe.onError(),
         },

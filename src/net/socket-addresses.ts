@@ -5,7 +5,7 @@ import type { PeerId } from "./network.ts";
 const stride = 32;
 const firstPeers = 64;
 const addressFamilyIpv4 = 2;
-const addressFamilyIpv6 = 10;
+export const addressFamilyIpv6 = 10;
 export const ipv4AddressBytes = 16;
 export const ipv6AddressBytes = 28;
 

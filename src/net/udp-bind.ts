@@ -1,4 +1,5 @@
 import { isIpv6Text } from "./address.ts";
+import type { DatagramDrain } from "./datagram-drain.ts";
 import type { Libc } from "./libc.ts";
 import type { Source } from "./network.ts";
 
@@ -22,6 +23,8 @@ export interface DatagramHandlers {
   drain: () => void;
   /** Told of each source before its message is. */
   note: ((source: Source) => void) | undefined;
+  /** Reads what waits behind what Bun has read; undefined without a C library. */
+  waiting: DatagramDrain | undefined;
   onData(bytes: Uint8Array, port: number, address: string): void;
   onError(cause: unknown): void;
 }

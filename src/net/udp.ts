@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import { Counter, type Lane } from "../observe/lanes.ts";
 import { isIpv6Text, isWildcard, sourceAddress } from "./address.ts";
 import { DatagramBatch } from "./datagram-batch.ts";
+import { DatagramDrain, type TakeDatagram } from "./datagram-drain.ts";
 import { type BunSender, type DatagramWire, type SendPath, WireResult } from "./datagram-wire.ts";
 import type { Libc } from "./libc.ts";
 import type { PeerId, SendOutcome, Source } from "./network.ts";
@@ -16,11 +17,14 @@ export const waitingCountMax = 8_192;
 export const waitingBytesMax = 8 * 1_048_576;
 /** Sources whose socket is remembered, where it matters. */
 const sourcesMax = 16_384;
+/** Datagrams that Bun reads with one call: so many in one turn of the loop tell that more wait. */
+const bunReadMax = 8;
 /** Nothing so short is a SIP message: CRLF keep-alives (RFC 5626 §4.4.1), single NULs and empty datagrams of NAT keepers. */
 const keepAliveBytesMax = 4;
 
 export interface UdpReceiver {
-  onDatagram(bytes: Uint8Array, source: Source): void;
+  /** bytes[from, to) is one datagram; valid only during the call. */
+  onDatagram(bytes: Uint8Array, from: number, to: number, source: Source): void;
   /** A burst's datagram could not leave: there is no way to the peer. */
   onUnreachable(peer: PeerId, reason: string): void;
   /** The socket reported an ICMP error of some datagram sent before. */
@@ -57,12 +61,22 @@ class UdpSocket {
   readonly sender: BunSender;
   readonly wire: DatagramWire;
   readonly #lane: Lane;
+  readonly #handlers: DatagramHandlers;
   #waiting: Waiting[] = [];
   #head = 0;
   #waitingBytes = 0;
 
-  constructor(options: UdpOptions, address: string, bun: BunUdpSocket, addresses: SocketAddresses) {
+  constructor(
+    options: UdpOptions,
+    address: string,
+    bun: BunUdpSocket,
+    addresses: SocketAddresses,
+    handlers: DatagramHandlers,
+  ) {
     this.address = address;
+    this.#handlers = handlers;
+    handlers.drain = () => this.release();
+    if (options.libc !== undefined) handlers.waiting = new DatagramDrain(options.libc, fdOf(bun));
     this.ipv6 = isIpv6Text(address);
     this.bun = bun;
     this.#lane = options.lane;
@@ -117,6 +131,11 @@ class UdpSocket {
     this.#compact();
   }
 
+  close(): void {
+    this.#handlers.waiting?.close();
+    this.bun.close();
+  }
+
   #compact(): void {
     this.#waiting = this.#waiting.slice(this.#head);
     this.#head = 0;
@@ -163,8 +182,7 @@ export class UdpSockets {
         : new LRUCache<string, UdpSocket>({ max: sourcesMax });
     this.#cameTo = cameTo;
     this.#sockets = bound.map(({ address, bun, handlers }) => {
-      const socket = new UdpSocket(options, address, bun, addresses);
-      handlers.drain = () => socket.release();
+      const socket = new UdpSocket(options, address, bun, addresses, handlers);
       if (cameTo !== undefined) handlers.note = (source) => cameTo.set(`${source.address} ${source.port}`, socket);
       return socket;
     });
@@ -239,7 +257,7 @@ export class UdpSockets {
 
   close(): void {
     this.flush();
-    for (const socket of this.#sockets) socket.bun.close();
+    for (const socket of this.#sockets) socket.close();
   }
 
   #burst(socket: UdpSocket, from: number, to: number, equal: boolean): void {
@@ -313,19 +331,32 @@ export class UdpSockets {
 
 function handlersOf({ lane, receiver }: UdpOptions): DatagramHandlers {
   const source: Source = { transport: "udp", address: "", port: 0, connection: 0 as Source["connection"] };
+  /** HOT. */
+  const take: TakeDatagram = (bytes, from, to, port, address) => {
+    lane.add(Counter.datagramsIn, 1);
+    if (to - from <= keepAliveBytesMax) return;
+    source.address = address;
+    source.port = port;
+    handlers.note?.(source);
+    receiver.onDatagram(bytes, from, to, source);
+  };
+  const onIcmpError = (): void => receiver.onIcmpError();
+  let inTurn = 0;
+  const endTurn = (): void => {
+    inTurn = 0;
+  };
   const handlers: DatagramHandlers = {
     drain: () => {},
     note: undefined,
+    waiting: undefined,
     /** HOT. */
     onData(bytes, port, address) {
-      lane.add(Counter.datagramsIn, 1);
-      if (bytes.length <= keepAliveBytesMax) return;
-      source.address = sourceAddress(address);
-      source.port = port;
-      handlers.note?.(source);
-      receiver.onDatagram(bytes, source);
+      take(bytes, 0, bytes.length, port, sourceAddress(address));
+      if (handlers.waiting === undefined) return;
+      if (++inTurn === 1) setImmediate(endTurn);
+      else if (inTurn === bunReadMax) handlers.waiting.drain(take, onIcmpError);
     },
-    onError: () => receiver.onIcmpError(),
+    onError: onIcmpError,
   };
   return handlers;
 }
