@@ -1,9 +1,10 @@
 import type { Database } from "bun:sqlite";
 import tables from "./migrations/0001-tables.sql" with { type: "text" };
 import answeredElsewhere from "./migrations/0002-answered-elsewhere.sql" with { type: "text" };
+import accountSearch from "./migrations/0003-account-search.sql" with { type: "text" };
 
 /** In order; never changed once released, only added to. `pragma user_version` counts those applied. */
-const migrations: readonly string[] = [tables, answeredElsewhere];
+const migrations: readonly string[] = [tables, answeredElsewhere, accountSearch];
 
 export const schemaVersion = migrations.length;
 

@@ -49,6 +49,8 @@ const callsOfDevice =
   `select ${callColumns} from calls_of_devices o join calls c on c.call = o.call ` +
   "left join subscriptions s on s.account_id = c.account_id and s.device_id = o.device_id";
 const firstKey = new Uint8Array(0);
+/** Sorts after everything that a name can go on with. */
+const lastChar = "\u{10ffff}";
 
 /** The reads of a Store on one read-only handle. An id that is not a UUID finds nothing. */
 export class Reader implements Reads {
@@ -149,24 +151,73 @@ export class Reader implements Reads {
     return row === null ? undefined : journalEntryOf(row);
   }
 
-  accounts(after: AccountId | undefined, most: number, like?: string): readonly AccountRecord[] {
+  accounts(after: AccountId | undefined, most: number, search?: string): readonly AccountRecord[] {
     const key = after === undefined ? firstKey : uuidBytes(after);
     if (key === undefined) return [];
-    if (like === undefined || like === "") {
+    if (search !== undefined && search !== "") return this.#found(search, after, key, most);
+    return this.#database
+      .query<AccountRow, [Uint8Array, number]>(
+        `select ${accountColumns} from accounts a where account_id > ? order by account_id limit ?`,
+      )
+      .all(key, most)
+      .map(accountOf);
+  }
+
+  #found(search: string, after: AccountId | undefined, key: Uint8Array, most: number): readonly AccountRecord[] {
+    const [name = "", domain] = search.split(/@(.*)/s, 2);
+    if (name !== "" && domain !== undefined) {
       return this.#database
-        .query<AccountRow, [Uint8Array, number]>(
-          `select ${accountColumns} from accounts a where account_id > ? order by account_id limit ?`,
+        .query<AccountRow, [string, string, string, Uint8Array, number]>(
+          `select ${accountColumns} from accounts a where username = ? collate nocase and domain >= ? and domain < ?
+           and account_id > ? order by account_id limit ?`,
         )
-        .all(key, most)
+        .all(name, domain, `${domain}${lastChar}`, key, most)
         .map(accountOf);
     }
-    const pattern = `%${like.replace(/[\\%_]/g, "\\$&")}%`;
-    return this.#database
-      .query<AccountRow, [Uint8Array, string, string, number]>(
-        `select ${accountColumns} from accounts a where account_id > ?
-         and (username like ? escape '\\' or domain like ? escape '\\') order by account_id limit ?`,
+    const last = after === undefined ? undefined : this.account(after);
+    if (after !== undefined && last === undefined) return [];
+    if (domain !== undefined) return this.#beginning("domain", domain, last, key, most);
+    // The account that a page ended with tells which of the two lists it was of.
+    const isName = last === undefined || last.username.slice(0, name.length).toLowerCase() === name.toLowerCase();
+    const named = isName ? this.#beginning("username", name, last, key, most) : [];
+    const isOther = last === undefined ? named.length === 0 : !isName;
+    return isOther ? this.#beginning("domain", name, last, key, most) : named;
+  }
+
+  /** Accounts whose column begins so, ascending by it, from an index. `last`: the account that the page before ended with. */
+  #beginning(
+    column: "username" | "domain",
+    begin: string,
+    last: AccountRecord | undefined,
+    lastKey: Uint8Array,
+    most: number,
+  ): readonly AccountRecord[] {
+    const until = `${begin}${lastChar}`;
+    const from = last?.[column];
+    if (from === undefined) return this.#between(column, ">=", begin, until, most);
+    // One condition for both would read all accounts of a large domain from its first one.
+    const alike = this.#database
+      .query<AccountRow, [string, Uint8Array, number]>(
+        `select ${accountColumns} from accounts a where ${column} = ? collate nocase and account_id > ? order by account_id limit ?`,
       )
-      .all(key, pattern, pattern, most)
+      .all(from, lastKey, most)
+      .map(accountOf);
+    return [...alike, ...this.#between(column, ">", from, until, most - alike.length)];
+  }
+
+  #between(
+    column: "username" | "domain",
+    than: ">" | ">=",
+    from: string,
+    until: string,
+    most: number,
+  ): readonly AccountRecord[] {
+    return this.#database
+      .query<AccountRow, [string, string, number]>(
+        `select ${accountColumns} from accounts a where ${column} collate nocase ${than} ? and ${column} collate nocase < ?
+         order by ${column} collate nocase, account_id limit ?`,
+      )
+      .all(from, until, most)
       .map(accountOf);
   }
 

@@ -63,8 +63,11 @@ export interface Store {
   accountsOfDevice(deviceId: DeviceId): readonly AccountId[];
   journalOfDevice(deviceId: DeviceId, sinceMs: number, most: number): readonly JournalEntry[];
   journalCall(call: CallUuid, deviceId: DeviceId): JournalEntry | undefined;
-  /** Ascending by account id, for pages of an operator's list; `like` matches username or domain. */
-  accounts(after: AccountId | undefined, most: number, like?: string): readonly AccountRecord[];
+  /**
+   * A page of an operator's list: what follows the account `after`. `search`, whose case does not count: how a username begins; `@` and how a
+   * domain begins; a username, `@` and how its domain begins. Where no username begins so, how a domain begins. Ascending by what is searched for.
+   */
+  accounts(after: AccountId | undefined, most: number, search?: string): readonly AccountRecord[];
   counts(): { readonly devices: number; readonly accounts: number; readonly subscriptions: number };
 
   putDevice(device: DeviceRecord): Promise<void>;

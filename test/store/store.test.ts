@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { AccountId, CallUuid, DeviceId, SubscriptionId } from "../../src/base/ids.ts";
+import type { AccountRecord } from "../../src/base/records.ts";
 import { StoreConflict, StoreMissing } from "../../src/store/faults.ts";
 import {
   call,
@@ -281,17 +282,34 @@ describe("accounts and subscriptions", () => {
     await store.close();
   });
 
-  test("the operator's list goes on after an id and filters by text, in which % is no wildcard", async () => {
+  test("the operator's list goes on after an id, and finds by how a username or domain begins, in any case", async () => {
     using data = folder();
     const store = await open(data.path);
-    for (const name of ["anna", "bob", "100%", "carl"]) await enrol(store, name);
-    const first = store.accounts(undefined, 3);
-    expect(first).toHaveLength(3);
-    const rest = store.accounts(first.at(-1)?.accountId, 3);
-    expect([...first, ...rest].map((one) => one.username).sort()).toEqual(["100%", "anna", "bob", "carl"]);
-    expect(store.accounts(undefined, 9, "ANN").map((one) => one.username)).toEqual(["anna"]);
-    expect(store.accounts(undefined, 9, "%").map((one) => one.username)).toEqual(["100%"]);
-    expect(store.accounts(undefined, 9, "sip.example")).toHaveLength(4);
+    for (const name of ["anna", "bob", "100%", "Annika", "ann", "sip"]) await enrol(store, name);
+    const names = (search: string, most = 9, after?: AccountId) =>
+      store.accounts(after, most, search).map((one) => one.username);
+    const first = store.accounts(undefined, 4);
+    expect(first).toHaveLength(4);
+    const rest = store.accounts(first.at(-1)?.accountId, 4);
+    expect(new Set([...first, ...rest].map((one) => one.username)).size).toBe(6);
+    expect(names("ANN")).toEqual(["ann", "anna", "Annika"]);
+    expect([names("%"), names("100%"), names("nn")]).toEqual([[], ["100%"], []]);
+    // A username that begins so comes before a domain that does.
+    expect(names("sip")).toEqual(["sip"]);
+    expect(names("sip.ex")).toHaveLength(6);
+    expect(names("@sip.ex")).toHaveLength(6);
+    expect([names("anna@sip"), names("anna@SIP.example"), names("ann@other")]).toEqual([["anna"], ["anna"], []]);
+    // Pages end where the next one begins, whichever list they are of.
+    for (const search of ["ann", "sip.ex", "@sip", ""]) {
+      const whole = store.accounts(undefined, 9, search);
+      const paged: AccountRecord[] = [];
+      for (;;) {
+        const page = store.accounts(paged.at(-1)?.accountId, 2, search);
+        if (page.length === 0) break;
+        paged.push(...page);
+      }
+      expect(paged).toEqual([...whole]);
+    }
     await store.close();
   });
 
