@@ -3,7 +3,7 @@ import type { RegistrationMode } from "../base/records.ts";
 import { Counter } from "../observe/lanes.ts";
 import type { Log } from "../observe/log.ts";
 import type { Attempts, AttemptUser } from "./attempts.ts";
-import { floorMs } from "./attempts.ts";
+import { floorMs } from "./waiting-line.ts";
 import type { Ledger } from "./ledger.ts";
 import { Happening, RegistrationStateId, retryAfterMs } from "./machine.ts";
 import type { Profile, ProfileKey } from "./profile.ts";
