@@ -104,7 +104,7 @@ export class Conduct implements AttemptUser {
 
   // ---- what happened
 
-  /** No binding of ours is at the registrar any more, or none that is our business. */
+  /** No binding of ours is at the registrar any more, or none that is our business; the attempt ends. */
   removed(row: RegistrationIndex): void {
     const ledger = this.#ledger;
     const { columns } = ledger;
@@ -130,9 +130,10 @@ export class Conduct implements AttemptUser {
     if (columns.is(row, Flag.wanted) === isIdle) this.settle(row, true);
   }
 
-  /** An attempt failed for now. `waitMs` 0: wait as usual, longer each time. */
+  /** An attempt failed for now and ends. `waitMs` 0: wait as usual, longer each time. */
   failed(row: RegistrationIndex, waitMs: number): void {
     const ledger = this.#ledger;
+    this.#doing.endChain(row);
     const { columns, pool } = ledger;
     const now = this.#doing.nowMs;
     this.#comeBack(row);
@@ -182,9 +183,10 @@ export class Conduct implements AttemptUser {
     columns.seal(row);
   }
 
-  /** The registrar refused the account. */
+  /** The registrar refused the account; the attempt ends. */
   denied(row: RegistrationIndex, status: number, reason: string): void {
     const ledger = this.#ledger;
+    this.#doing.endChain(row);
     const { columns } = ledger;
     const now = this.#doing.nowMs;
     this.#comeBack(row);
@@ -289,7 +291,6 @@ export class Conduct implements AttemptUser {
     const ledger = this.#ledger;
     ledger.setReason(row, reason);
     if (ledger.profile(row).base !== undefined) {
-      this.#doing.endChain(row);
       this.failed(row, 0);
       return;
     }
