@@ -127,6 +127,10 @@ export class FromTunnel {
       return;
     }
     if (view.method === Method.register) {
+      // §10.3 step 5: nobody is registered here by a third party.
+      if (outbound.accountOf(view, link, Header.to) !== row) {
+        return this.#enter(view, link, this.#answer(link, 403, "Forbidden"));
+      }
       return this.#enter(view, link, (tx, kept) => registrar.onRegister(tx, kept, link, row));
     }
     if (view.method === Method.options && parseUriText(view.requestUri())?.user === undefined) {

@@ -73,9 +73,13 @@ export class Outbound {
     this.#isDraining = true;
   }
 
-  /** The account of the device that a request says it is from: user as written or escaped, host without case. */
-  accountOf(view: SipView, link: DeviceLink): RegistrationIndex | undefined {
-    const uri = parseUriText(addressOf(view, Header.from)?.uri ?? "");
+  /** The account of the device that a request says it is from (or to): user as written or escaped, host without case. */
+  accountOf(
+    view: SipView,
+    link: DeviceLink,
+    header: typeof Header.from | typeof Header.to = Header.from,
+  ): RegistrationIndex | undefined {
+    const uri = parseUriText(addressOf(view, header)?.uri ?? "");
     if (uri === undefined || (uri.scheme !== "sip" && uri.scheme !== "sips")) return undefined;
     const user = unescapeUser(uri.user ?? "");
     const { book } = this.#core.options;

@@ -8,7 +8,8 @@ function scene() {
   const mobile = bench.phone("mobile");
   mobile.opens();
   const register = (...lines: string[]) => {
-    mobile.request("REGISTER", alice, { to: "sip:pbx.example", lines: ["To: <sip:alice@pbx.example>", ...lines] });
+    const own = lines.some((line) => line.startsWith("To:")) ? [] : ["To: <sip:alice@pbx.example>"];
+    mobile.request("REGISTER", alice, { to: "sip:pbx.example", lines: [...own, ...lines] });
     return mobile.inbox.shift();
   };
   return { bench, server, alice, mobile, register };
@@ -87,9 +88,10 @@ describe("REGISTER through the tunnel, RFC 3261 §10.3", () => {
     expect(register("Contact: *, <sip:x@y>", "Expires: 0")?.status).toBe(400);
   });
 
-  test("for a foreign account: 403", () => {
+  test("for a foreign account: 403, also when it is one's own that asks", () => {
     const { register } = scene();
     expect(register("From: <sip:bob@pbx.example>;tag=1")?.status).toBe(403);
+    expect(register("To: <sip:bob@pbx.example>")?.status).toBe(403);
   });
 });
 

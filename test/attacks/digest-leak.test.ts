@@ -139,6 +139,23 @@ describe("a registrar that was moved (DNS poisoning)", () => {
     expect(bench.warnings).toEqual(["registration.realmChanged"]);
   });
 
+  test("an account of TLS follows no redirect out of TLS", () => {
+    for (const target of ["", ";transport=udp", ";transport=tcp"]) {
+      const bench = new AttackBench({ ...tls, account: { transport: "tls", expiresSec: 60 } });
+      bench.registered();
+      for (const transport of ["udp", "tcp"] as const) {
+        bench.wire.server({ transport, address: victimAddress, port: 5060 }, () => undefined);
+      }
+      bench.locator.set(victimAddress, [
+        { transport: "udp", address: victimAddress, port: 5060 },
+        { transport: "tcp", address: victimAddress, port: 5060 },
+      ]);
+      bench.registrar.behaviour = () => ({ status: 302, headers: [`Contact: <sip:${victimAddress}:5060${target}>`] });
+      bench.run(300_000);
+      expect(bench.sentTo(victimAddress)).toEqual([]);
+    }
+  });
+
   test("an account of TLS never goes to UDP or TCP, whatever the name says now", () => {
     const bench = new AttackBench({ ...tls, account: { transport: "tls", expiresSec: 60 } });
     bench.registered();

@@ -56,7 +56,8 @@ const rogues: readonly { readonly name: string; readonly most: number; readonly 
         ...ours(heard, 600),
         ...Array.from({ length: 50 }, (_, n) => {
           const uri = heard.contacts[0]?.uri ?? "";
-          return `Contact: <${uri.replace(/line=.{6}/, (line) => line.slice(0, -3) + String(n).padStart(3, "a"))}>;expires=600`;
+          // Of the same account, with other random digits: what an earlier token of ours looks like.
+          return `Contact: <${uri.replace(/(line=.{20}).{3}/, `$1a${[...String(n + 10)].map((digit) => "abcdefghij"[Number(digit)]).join("")}`)}>;expires=600`;
         }),
       ],
     }),

@@ -294,6 +294,62 @@ describe("memory by flood (ES2021-06, ES2020-02)", () => {
   });
 });
 
+describe("memory by one's own phone and server", () => {
+  /** A request of the phone, numbered. */
+  const asked = (bench: AttackBench, n: number): string =>
+    bench.request("MESSAGE", "sip:bob@far.example", [
+      `Via: SIP/2.0/WSS phone.invalid;branch=z9hG4bKphone${n}`,
+      "From: <sip:u1@virtual.test>;tag=p",
+    ]);
+
+  test("a phone whose requests its server never answers is refused from the 129th on", () => {
+    const bench = new AttackBench();
+    bench.registered();
+    bench.registrar.behaviour = undefined;
+    const tunnel = bench.openTunnel();
+    for (let n = 0; n < 200; n++) bench.frame(tunnel, asked(bench, n));
+    expect(bench.frames.map(({ status }) => status)).toEqual(Array<number>(72).fill(503));
+    expect(bench.sentTo(registrarAddress).filter(({ method }) => method === "MESSAGE")).toHaveLength(128);
+  });
+
+  test("... and from the ninth on while its server is not resolved", () => {
+    const bench = new AttackBench();
+    bench.locator.holding = true;
+    bench.run(100);
+    const tunnel = bench.openTunnel();
+    for (let n = 0; n < 20; n++) bench.frame(tunnel, asked(bench, n));
+    expect(bench.frames.map(({ status }) => status)).toEqual(Array<number>(12).fill(503));
+  });
+
+  test("calls that were cancelled are remembered, and no more than 7,000", () => {
+    const bench = new AttackBench();
+    const contact = bench.registered();
+    for (let n = 0; n < 7_100; n++) {
+      const invite = bench.request("INVITE", contact, [], registrarAddress);
+      bench.inject(invite, registrarAddress);
+      bench.inject(invite.replaceAll("INVITE", "CANCEL"), registrarAddress);
+    }
+    expect(bench.core.sizes().inboundCalls).toBe(7_000);
+    expect(bench.faults).toBe(0);
+  });
+});
+
+describe("a bug of ours", () => {
+  test("costs the message that brings it out, and is counted", () => {
+    const bench = new AttackBench();
+    const contact = bench.registered();
+    const { account } = bench.directory;
+    bench.directory.account = () => {
+      throw new Error("a bug");
+    };
+    bench.inject(bench.request("INVITE", contact, [], registrarAddress), registrarAddress);
+    expect(bench.faults).toBe(1);
+    bench.directory.account = account;
+    bench.inject(bench.request("INVITE", contact, [], registrarAddress), registrarAddress);
+    expect(bench.wakes).toBe(1);
+  });
+});
+
 /** Of processor time: one message may hold its shard no longer. */
 const stallMsMax = 50;
 
