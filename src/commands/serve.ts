@@ -3,6 +3,7 @@ import { faultLines } from "../config/fault-lines.ts";
 import { loadConfig } from "../config/load.ts";
 import { checkPorts } from "./check/ports.ts";
 import { configFile, configOrFaults } from "./config-file.ts";
+import { forbidCoreFiles } from "./core-files.ts";
 import { withDefaultApp } from "./default-app.ts";
 import type { CommandIo } from "./io.ts";
 import { startServer, type RunningServer } from "./server.ts";
@@ -15,6 +16,7 @@ const portRefusal = /\bin use\b|EADDRINUSE|EACCES|EADDRNOTAVAIL/i;
  * push credentials again. Returns the exit code, 2 for a configuration that cannot be used.
  */
 export async function runServe(args: { readonly config: string | undefined }, io: CommandIo): Promise<number> {
+  forbidCoreFiles();
   const read = configOrFaults(args.config, process.env, io);
   if (read === undefined) return 2;
   const byDefault = read.file === undefined && read.apps.length === 0 ? withDefaultApp(read) : undefined;

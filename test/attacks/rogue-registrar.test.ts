@@ -57,7 +57,7 @@ const rogues: readonly { readonly name: string; readonly most: number; readonly 
         ...Array.from({ length: 50 }, (_, n) => {
           const uri = heard.contacts[0]?.uri ?? "";
           // Of the same account, with other random digits: what an earlier token of ours looks like.
-          return `Contact: <${uri.replace(/(line=.{20}).{3}/, `$1a${[...String(n + 10)].map((digit) => "abcdefghij"[Number(digit)]).join("")}`)}>;expires=600`;
+          return `Contact: <${uri.replace(/(line=.{20}).{3}/, `$1a${String(n + 10).replace(/\d/g, (digit) => "abcdefghij".charAt(Number(digit)))}`)}>;expires=600`;
         }),
       ],
     }),

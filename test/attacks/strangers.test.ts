@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { mutant } from "../fuzz/mutate.ts";
 import { Seeded } from "../fuzz/seeded.ts";
 import { cpuMs } from "../fakes/cpu-time.ts";
@@ -338,13 +338,11 @@ describe("a bug of ours", () => {
   test("costs the message that brings it out, and is counted", () => {
     const bench = new AttackBench();
     const contact = bench.registered();
-    const { account } = bench.directory;
-    bench.directory.account = () => {
+    spyOn(bench.directory, "account").mockImplementationOnce(() => {
       throw new Error("a bug");
-    };
+    });
     bench.inject(bench.request("INVITE", contact, [], registrarAddress), registrarAddress);
     expect(bench.faults).toBe(1);
-    bench.directory.account = account;
     bench.inject(bench.request("INVITE", contact, [], registrarAddress), registrarAddress);
     expect(bench.wakes).toBe(1);
   });

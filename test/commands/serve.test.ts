@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { folder } from "./fixtures.ts";
 
@@ -47,6 +48,20 @@ describe("wakeline serve", () => {
     }
     other.stop(true);
     udp.close();
+  });
+
+  test("a crash leaves no core file, in which passwords would be", async () => {
+    using place = folder();
+    const file = place.write("wakeline.toml", quiet);
+    const server = Bun.spawn([process.execPath, main, "serve", "--config", file], { stdout: "pipe", stderr: "ignore" });
+    try {
+      await lineWith(server.stdout, "ready");
+      const limits = readFileSync(`/proc/${server.pid}/limits`, "utf8");
+      expect(limits).toMatch(/^Max core file size +0 +0 /m);
+    } finally {
+      server.kill("SIGTERM");
+    }
+    expect(await server.exited).toBe(0);
   });
 
   test("a configuration that SIGHUP cannot take is named by line, and the server goes on until SIGTERM", async () => {
