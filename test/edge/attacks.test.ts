@@ -211,6 +211,32 @@ describe("bodies", () => {
     huge.destroy();
   });
 
+  test("what is too long is refused before it has come: by its length, or in chunks at 256 KiB", async () => {
+    await using bench = await EdgeBench.open();
+    const start = `POST /v1/devices HTTP/1.1\r\nHost: x.example\r\nAuthorization: Bearer ${appKey}\r\n`;
+    for (const begun of [
+      "Content-Length: 70000\r\n\r\n",
+      `Transfer-Encoding: chunked\r\n\r\n${`2000\r\n${"a".repeat(8_192)}\r\n`.repeat(40)}`,
+    ]) {
+      const raw = await RawSocket.open(bench.edge.publicPort);
+      raw.write(start + begun);
+      expect(await raw.head()).toStartWith("HTTP/1.1 413");
+      raw.destroy();
+    }
+  });
+
+  test("of a field that comes twice the one that was judged is the one that is used", async () => {
+    await using bench = await EdgeBench.open();
+    const phone = await bench.phone();
+    const account = (name: string) =>
+      `{"account":{"username":"a","domain":"b.example","password":"p","displayName":"A","displayName":"${name}"}}`;
+    expect((await bench.call("POST", "/v1/subscriptions", phone.token, account("\\u000d\\u000aX: y"))).status).toBe(
+      422,
+    );
+    const answer = await bench.call("POST", "/v1/subscriptions", phone.token, account("B"));
+    expect([answer.status, at(answer, "account.displayName")]).toEqual([201, "B"]);
+  });
+
   test.each(["__proto__", "constructor", "prototype", "toString", "hasOwnProperty"])(
     "a field named %s is refused as any unknown one, and changes nothing",
     async (name) => {
