@@ -130,6 +130,7 @@ export class Dispatcher {
       case "proof":
       case "registration":
       case "registrars":
+      case "troubles":
       case "calls":
       case "call":
       case "frameForeign":

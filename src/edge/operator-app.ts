@@ -33,8 +33,7 @@ const pageSizeMax = 200;
 const pageSize = 50;
 /** Of an account, newest first. */
 const accountCallsMax = 20;
-/** Accounts in trouble that are told at once. */
-const troublesMax = 50;
+const troubledStates: ReadonlySet<string> = new Set(["refused", "retrying", "registering"]);
 const traceMinutes = 5;
 const traceMinutesMax = 120;
 /** Wrong operator tokens, from wherever: then one every two seconds. */
@@ -60,6 +59,11 @@ const LadderQuery = Type.Object({ format: Type.Optional(Type.Union([Type.Literal
 const CallsQuery = Type.Object({
   account: Type.Optional(Type.String({ maxLength: 64 })),
   limit: Type.Optional(Type.String({ pattern: "^[0-9]{1,5}$" })),
+});
+const TroublesQuery = Type.Object({
+  limit: Type.Optional(Type.String({ pattern: "^[0-9]{1,3}$" })),
+  /** `next` of the page before. */
+  from: Type.Optional(Type.String({ pattern: "^[0-9]{1,4}\\.[0-9]{1,9}$" })),
 });
 const RegistrarsQuery = Type.Object({ limit: Type.Optional(Type.String({ pattern: "^[0-9]{1,5}$" })) });
 const EventsQuery = Type.Object({
@@ -180,13 +184,24 @@ function accountRoutes(parts: OperatorParts) {
       },
       { query: AccountsQuery },
     )
-    .get("/operator/v1/troubles", async () => {
-      const accounts = feed.troubled(troublesMax).flatMap((accountId) => store.account(accountId) ?? []);
-      const lines = await Promise.all(accounts.map(listed));
-      // One that is tried again at this moment is still in trouble.
-      const troubled = ["refused", "retrying", "registering"];
-      return json(lines.filter(({ registration }) => troubled.includes(String(registration.state))));
-    })
+    .get(
+      "/operator/v1/troubles",
+      async ({ query }) => {
+        const most = Math.min(pageSizeMax, Math.max(1, Number(query.limit ?? pageSize)));
+        const [shard = 0, row = 0] = (query.from ?? "0.0").split(".").map(Number);
+        const { accounts, next } = await shards.troubles({ shard, row }, most);
+        // What nobody pages through is told newest first, as far as news of it came since the start.
+        const newest = query.from === undefined ? feed.troubled(most) : [];
+        const ids = [...new Set([...newest, ...accounts])].slice(0, most);
+        const lines = await Promise.all(ids.flatMap((accountId) => store.account(accountId) ?? []).map(listed));
+        return json({
+          // One that is tried again at this moment is still in trouble.
+          accounts: lines.filter(({ registration }) => troubledStates.has(String(registration.state))),
+          next: next === undefined ? undefined : `${next.shard}.${next.row}`,
+        });
+      },
+      { query: TroublesQuery },
+    )
     .get("/operator/v1/accounts/:id", async ({ params }) => {
       const account = store.account(params.id as AccountId);
       if (account === undefined) return problem(notFound);

@@ -1,6 +1,12 @@
 import type { AccountId, CallUuid, DeviceId, TunnelId } from "../base/ids.ts";
 import type { Presence, ProofPlace, Secret } from "../base/records.ts";
-import type { CallSummary, LadderEntry, RegistrarStatus, RegistrationStatus } from "../workers/protocol.ts";
+import type {
+  CallSummary,
+  LadderEntry,
+  RegistrarStatus,
+  RegistrationStatus,
+  TroubleCursor,
+} from "../workers/protocol.ts";
 
 /** A registrar's word on candidate credentials. */
 export interface Proof {
@@ -37,6 +43,11 @@ export interface Shards {
   retryNow(accountId: AccountId): void;
   subscriptionRemoved(accountId: AccountId, deviceId: DeviceId): void;
   registrars(): Promise<readonly RegistrarStatus[]>;
+  /** Accounts refused or retrying, from `cursor` on. */
+  troubles(
+    cursor: TroubleCursor,
+    most: number,
+  ): Promise<{ readonly accounts: readonly AccountId[]; readonly next: TroubleCursor | undefined }>;
   calls(): Promise<readonly CallSummary[]>;
   call(call: CallUuid): Promise<{ readonly summary: CallSummary; readonly ladder: readonly LadderEntry[] } | undefined>;
   trace(accountId: AccountId, untilMs: number): void;

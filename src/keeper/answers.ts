@@ -84,7 +84,7 @@ export class Answers {
     this.#attempts.heardFinal(row);
     columns.setLastStatus(row, status);
     const registrar = ledger.registrar(row);
-    registrar.lastStatus = status;
+    registrar.answered(status);
     const purpose = volatile.purpose(row);
     if (status < 300) this.#accepted(row, view, purpose);
     else if (status === 401 || status === 407) this.#challenged(row, view, purpose);

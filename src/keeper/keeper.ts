@@ -286,6 +286,28 @@ export class Keeper {
     return row === undefined ? undefined : this.#ledger.status(row, now);
   }
 
+  /**
+   * Accounts that are refused or retrying, or tried again at this moment after a failure; in the order of their rows from `fromRow`, at most
+   * `most`. `nextRow`: where to go on; -1 when these were the last.
+   */
+  troubles(fromRow: number, most: number): { readonly accounts: readonly AccountId[]; readonly nextRow: number } {
+    const columns = this.#columns;
+    const accounts: AccountId[] = [];
+    for (let at = fromRow; at < columns.used; at++) {
+      const row = at as RegistrationIndex;
+      if (!columns.isUsed(row)) continue;
+      const state = columns.state(row);
+      const isTrouble =
+        state === RegistrationStateId.refused ||
+        state === RegistrationStateId.retrying ||
+        (state === RegistrationStateId.registering && columns.failures(row) > 0);
+      if (!isTrouble) continue;
+      if (accounts.length === most) return { accounts, nextRow: at };
+      accounts.push(columns.accountId(row));
+    }
+    return { accounts, nextRow: -1 };
+  }
+
   /** Operator: a refused or waiting account is tried at once. */
   retryNow(accountId: AccountId): void {
     const now = this.#read();

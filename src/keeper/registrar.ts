@@ -25,6 +25,8 @@ const flowTimerMinSec = 10;
 /** More successes in a second than this many times the steady rate are a crowd. */
 const crowdFactor = 4;
 const crowdMin = 50;
+/** Final answers that are remembered. */
+const latestStatusesMax = 16;
 
 export interface RegistrarOwner {
   /** Servers are known (again): what waits may go. */
@@ -45,7 +47,9 @@ export class Registrar {
   accounts = 0;
   registered = 0;
   refused = 0;
-  lastStatus = 0;
+  /** Final answers, a ring; 0: none yet. */
+  readonly #statuses = new Uint16Array(latestStatusesMax);
+  #answers = 0;
   /** Profiles that point here. */
   uses = 0;
   /** The row that asks for a silent registrar; -1: none. */
@@ -156,6 +160,16 @@ export class Registrar {
     if (this.#former.length < peersMax && !this.#former.includes(peer)) this.#former.push(peer);
   }
 
+  /** HOT: one final answer came. */
+  answered(status: number): void {
+    this.#statuses[this.#answers++ % latestStatusesMax] = status;
+  }
+
+  #latestStatuses(): readonly number[] {
+    const known = Math.min(this.#answers, latestStatusesMax);
+    return Array.from({ length: known }, (_, n) => this.#statuses[(this.#answers - 1 - n) % latestStatusesMax]!);
+  }
+
   /** The registrar wants keep-alives this often (RFC 5626 §4.4, Flow-Timer). */
   setFlowTimer(sec: number): void {
     this.#flowTimerSec = sec >= flowTimerMinSec && sec * 1000 <= ttlMaxMs ? sec : 0;
@@ -182,6 +196,7 @@ export class Registrar {
   }
 
   status(nowMs: number): RegistrarStatus {
+    const latestStatuses = this.#latestStatuses();
     const { host, port, transport } = this.target;
     const peer = this.reach.current;
     const place = host.includes(":") ? `[${host}]` : host;
@@ -197,7 +212,8 @@ export class Registrar {
       waiting: this.queue.size,
       lossRatio: Math.round(this.budget.lossRatio * 1e4) / 1e4,
       breaker: this.breaker.state(nowMs),
-      lastStatus: this.lastStatus,
+      lastStatus: latestStatuses[0] ?? 0,
+      latestStatuses,
     };
   }
 

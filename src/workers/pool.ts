@@ -12,6 +12,7 @@ import type {
   RegistrarStatus,
   RegistrationStatus,
   RequestId,
+  TroubleCursor,
 } from "./protocol.ts";
 
 /** A reply is due well within this; a shard that died in between answers nothing. Presence waits come on top. */
@@ -65,6 +66,9 @@ interface OpenTunnel {
   readonly shards: number[];
   readonly accounts: Map<number, AccountId[]>;
 }
+
+/** Of a registrar that several shards know. */
+const latestStatusesMax = 16;
 
 const lost: RegistrationStatus = { mode: "auto", state: "idle", lastReason: "shard restarting" };
 
@@ -236,6 +240,27 @@ export class Pool {
       }
     }
     return [...merged.values()];
+  }
+
+  /** From `cursor` on, at most `most`; `next`: where to go on, undefined after the last. A shard that cannot answer is passed over. */
+  async troubles(
+    cursor: TroubleCursor,
+    most: number,
+  ): Promise<{ readonly accounts: readonly AccountId[]; readonly next: TroubleCursor | undefined }> {
+    const accounts: AccountId[] = [];
+    for (let { shard, row } = cursor; shard < this.#slots.length; shard++, row = 0) {
+      const fromRow = row;
+      const reply = await this.#ask(shard, replyTimeoutMs, (requestId) => ({
+        kind: "troublesQuery",
+        requestId,
+        fromRow,
+        most: most - accounts.length,
+      }));
+      if (reply?.kind !== "troubles") continue;
+      accounts.push(...reply.accounts);
+      if (reply.nextRow >= 0) return { accounts, next: { shard, row: reply.nextRow } };
+    }
+    return { accounts, next: undefined };
   }
 
   async calls(): Promise<readonly CallSummary[]> {
@@ -427,6 +452,7 @@ export class Pool {
       case "proof":
       case "registration":
       case "registrars":
+      case "troubles":
       case "calls":
       case "call":
         this.#settle(event.requestId, event);
@@ -532,5 +558,6 @@ function addRegistrars(a: RegistrarStatus, b: RegistrarStatus): RegistrarStatus 
     lossRatio: accounts === 0 ? 0 : (a.lossRatio * a.accounts + b.lossRatio * b.accounts) / accounts,
     breaker,
     lastStatus: a.lastStatus === 0 ? b.lastStatus : a.lastStatus,
+    latestStatuses: [...a.latestStatuses, ...b.latestStatuses].slice(0, latestStatusesMax),
   };
 }

@@ -26,6 +26,12 @@ export interface RegistrationStatus {
 
 export type RequestId = number;
 
+/** A place in the list of accounts in trouble: the rows of one shard after those of the other. The first is `{ shard: 0, row: 0 }`. */
+export interface TroubleCursor {
+  readonly shard: number;
+  readonly row: number;
+}
+
 export type Command =
   /** An account was written or changed in the store: (re)load it from the directory and register or retire it. */
   | { readonly kind: "accountChanged"; readonly accountId: AccountId; readonly wanted: boolean }
@@ -53,6 +59,8 @@ export type Command =
   /** Operator: retry a refused or waiting account now. */
   | { readonly kind: "retryNow"; readonly accountId: AccountId }
   | { readonly kind: "registrarsQuery"; readonly requestId: RequestId }
+  /** Accounts refused or retrying. Reply `troubles`; the next page begins at its `nextRow`. */
+  | { readonly kind: "troublesQuery"; readonly requestId: RequestId; readonly fromRow: number; readonly most: number }
   | { readonly kind: "callsQuery"; readonly requestId: RequestId }
   | { readonly kind: "callQuery"; readonly requestId: RequestId; readonly call: CallUuid }
   | { readonly kind: "traceStart"; readonly accountId: AccountId; readonly untilMs: number }
@@ -108,6 +116,8 @@ export interface RegistrarStatus {
   readonly lossRatio: number;
   readonly breaker: "closed" | "open" | "halfOpen";
   readonly lastStatus: number;
+  /** Final answers to REGISTER, the newest first, some. */
+  readonly latestStatuses: readonly number[];
 }
 
 /** One rung of a call's or an account's ladder. `text` is the message with credentials and body masked. */
@@ -159,6 +169,13 @@ export type Event =
     }
   | { readonly kind: "registration"; readonly requestId: RequestId; readonly status: RegistrationStatus | undefined }
   | { readonly kind: "registrars"; readonly requestId: RequestId; readonly registrars: readonly RegistrarStatus[] }
+  /** `nextRow`: -1 when there are no more. */
+  | {
+      readonly kind: "troubles";
+      readonly requestId: RequestId;
+      readonly accounts: readonly AccountId[];
+      readonly nextRow: number;
+    }
   | { readonly kind: "calls"; readonly requestId: RequestId; readonly calls: readonly CallSummary[] }
   | {
       readonly kind: "call";

@@ -176,6 +176,12 @@ export class ShardCore implements NetworkReceiver {
         return keeper.retryNow(command.accountId);
       case "registrarsQuery":
         return emit({ kind: "registrars", requestId: command.requestId, registrars: keeper.registrars() });
+      case "troublesQuery":
+        return emit({
+          kind: "troubles",
+          requestId: command.requestId,
+          ...keeper.troubles(command.fromRow, command.most),
+        });
       case "callsQuery":
         return emit({ kind: "calls", requestId: command.requestId, calls: anchor.calls() });
       case "callQuery": {

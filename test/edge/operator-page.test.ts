@@ -106,13 +106,28 @@ describe("what the operator's page asks for beyond the outside interface", () =>
     // Its next refresh is no trouble.
     bench.shards.statuses.set(idOf("carl"), { mode: "alternate", state: "registering" });
     const names = async () =>
-      ((await bench.operator("GET", "/operator/v1/troubles")).body as { username: string }[]).map(
-        ({ username }) => username,
-      );
+      (
+        (await bench.operator("GET", "/operator/v1/troubles")).body as { accounts: { username: string }[] }
+      ).accounts.map(({ username }) => username);
     expect(await names()).toEqual(["bert", "anna"]);
     // The shards know best: an event may be late.
     bench.shards.statuses.set(idOf("anna"), { mode: "alternate", state: "registered" });
     expect(await names()).toEqual(["bert"]);
+  });
+
+  test("troubles: those of before a restart come from the shards, in pages", async () => {
+    const { bench, idOf } = await withAccounts("anna", "bert", "carl");
+    await using _ = bench;
+    bench.shards.troubleList = ["anna", "bert", "carl"].map(idOf);
+    for (const id of bench.shards.troubleList) bench.shards.statuses.set(id, { mode: "auto", state: "refused" });
+    const page = async (query: string) => {
+      const { body } = await bench.operator("GET", `/operator/v1/troubles?limit=2${query}`);
+      const { accounts, next } = body as { accounts: { username: string }[]; next?: string };
+      return [accounts.map(({ username }) => username), next];
+    };
+    expect(await page("")).toEqual([["anna", "bert"], "0.2"]);
+    expect(await page("&from=0.2")).toEqual([["carl"], undefined]);
+    expect((await bench.operator("GET", "/operator/v1/troubles?from=x")).status).toBe(422);
   });
 
   test("events: only the topics asked for, and everything about one account", async () => {

@@ -1,7 +1,13 @@
 import type { AccountId, CallUuid, DeviceId, TunnelId } from "../../src/base/ids.ts";
 import type { Presence, ProofPlace, Secret } from "../../src/base/records.ts";
 import type { Proof, ShardLoad, Shards } from "../../src/edge/shards.ts";
-import type { CallSummary, LadderEntry, RegistrarStatus, RegistrationStatus } from "../../src/workers/protocol.ts";
+import type {
+  CallSummary,
+  LadderEntry,
+  RegistrarStatus,
+  RegistrationStatus,
+  TroubleCursor,
+} from "../../src/workers/protocol.ts";
 
 /** Shards that only remember what they were told, as lines, and answer what a test has put in. */
 export class FakeShards implements Shards {
@@ -25,6 +31,7 @@ export class FakeShards implements Shards {
   callList: CallSummary[] = [];
   ladder: LadderEntry[] = [];
   registrarList: RegistrarStatus[] = [];
+  troubleList: AccountId[] = [];
   reasons: string[] = [];
   loads: ShardLoad[] = [{ shard: 0, ready: true, restarts: 0 }];
 
@@ -67,6 +74,12 @@ export class FakeShards implements Shards {
 
   async registrars(): Promise<readonly RegistrarStatus[]> {
     return this.registrarList;
+  }
+
+  async troubles({ row }: TroubleCursor, most: number) {
+    const accounts = this.troubleList.slice(row, row + most);
+    const isLast = row + most >= this.troubleList.length;
+    return { accounts, next: isLast ? undefined : { shard: 0, row: row + most } };
   }
 
   async calls(): Promise<readonly CallSummary[]> {

@@ -197,7 +197,7 @@ describe("the operator's page of a server with a token, in Chromium", () => {
     await tab.keyboard.press("Enter");
     await tab.getByText("No phone was woken yet.").waitFor();
     await tab.getByText("No call yet.").waitFor();
-    await tab.getByText("None was refused or had to retry").waitFor();
+    await tab.getByText("No account is refused or has to retry.").waitFor();
     await tab.reload();
     await tab.getByRole("banner").getByText("live").waitFor();
     expect(await tab.evaluate(() => localStorage.length + document.cookie.length)).toBe(0);

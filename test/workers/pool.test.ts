@@ -90,6 +90,23 @@ describe("pool", () => {
     pool.stop();
   });
 
+  test("accounts in trouble come shard after shard, in pages that end anywhere", async () => {
+    const { pool, life } = await openPool(2);
+    const answer = async (shard: number, accounts: readonly AccountId[], nextRow: number) => {
+      const command = await life(shard, 0).next("troublesQuery");
+      life(shard, 0).events.onEvents([{ kind: "troubles", requestId: command.requestId, accounts, nextRow }]);
+      return [command.fromRow, command.most];
+    };
+    const first = pool.troubles({ shard: 0, row: 0 }, 3);
+    expect(await answer(0, [account(0), account(0)], -1)).toEqual([0, 3]);
+    expect(await answer(1, [account(1)], 8)).toEqual([0, 1]);
+    expect(await first).toEqual({ accounts: [account(0), account(0), account(1)], next: { shard: 1, row: 8 } });
+    const second = pool.troubles({ shard: 1, row: 8 }, 3);
+    expect(await answer(1, [account(1)], -1)).toEqual([8, 3]);
+    expect(await second).toEqual({ accounts: [account(1)], next: undefined });
+    pool.stop();
+  });
+
   test("a dead shard is started again, its questions are answered at once, its tunnels are told to the new one", async () => {
     const { pool, life, respawn } = await openPool(2);
     pool.tunnelOpened(tunnel, device, [account(0), account(1)], undefined, true);

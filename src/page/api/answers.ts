@@ -74,6 +74,12 @@ export interface AccountLine {
   readonly devices: number;
 }
 
+/** Accounts refused or retrying; `next`: where the next page begins. */
+export interface Troubles {
+  readonly accounts: readonly AccountLine[];
+  readonly next?: string;
+}
+
 export interface AccountDevice {
   readonly device: string;
   readonly name?: string;

@@ -1,12 +1,10 @@
 import type { AccountLine } from "../api/answers.ts";
 import { hrefOf } from "../model/route.ts";
-import { nowMs, troubles } from "../state/live.ts";
+import { nowMs, troubles, troublesShownMax } from "../state/live.ts";
 import { fromNow } from "../words/figures.ts";
 import { stateNames, stateTones } from "../words/registration.ts";
 import { Badge } from "./badge.tsx";
 import { Table, type Column } from "./table.tsx";
-
-const linesMax = 8;
 
 const columns: readonly Column<AccountLine>[] = [
   {
@@ -40,19 +38,17 @@ export function TroublesPanel() {
     <section class="panel wide" aria-labelledby="troubles">
       <h2 id="troubles">Accounts in trouble</h2>
       {known === undefined || known.length === 0 ? (
-        <p class="empty">
-          {known === undefined ? "Asking the server…" : "None was refused or had to retry since the server started."}
-        </p>
+        <p class="empty">{known === undefined ? "Asking the server…" : "No account is refused or has to retry."}</p>
       ) : (
         <Table
           caption="Accounts refused or retrying, the newest first"
           columns={columns}
-          rows={known.slice(0, linesMax)}
+          rows={known.slice(0, troublesShownMax)}
           keyOf={({ id }) => id}
         />
       )}
-      {known !== undefined && known.length > linesMax && (
-        <p class="dim">The newest {linesMax} are shown; the others are found under Accounts by name.</p>
+      {known !== undefined && known.length > troublesShownMax && (
+        <p class="dim">The newest {troublesShownMax} are shown; the others are found under Accounts by name.</p>
       )}
     </section>
   );

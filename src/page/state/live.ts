@@ -1,5 +1,5 @@
 import { effect, signal } from "@preact/signals";
-import type { AccountLine, CallLine, RegistrarStatus, Rung, Summary } from "../api/answers.ts";
+import type { AccountLine, CallLine, RegistrarStatus, Rung, Summary, Troubles } from "../api/answers.ts";
 import { ask, door, tokenVersion, type Asked } from "../api/ask.ts";
 import { followEvents } from "../api/events.ts";
 import type { ServerEvent } from "../api/sse-parser.ts";
@@ -19,6 +19,7 @@ const callsManyFrom = 500;
 const callsManyMs = 5_000;
 export const registrarsShownMax = 50;
 export const callsShownMax = 50;
+export const troublesShownMax = 8;
 const topics = ["call", "wake", "push"];
 
 export const route = signal<Route>(routeOf(location.hash));
@@ -55,7 +56,8 @@ async function askRegistrars(): Promise<void> {
   if (route.value.view === "overview") {
     // One more than is shown tells whether there are more.
     keep(registrars, await ask("GET", `/operator/v1/registrars?limit=${registrarsShownMax + 1}`));
-    keep(troubles, await ask("GET", "/operator/v1/troubles"));
+    const asked = await ask<Troubles>("GET", `/operator/v1/troubles?limit=${troublesShownMax + 1}`);
+    if (asked.ok) troubles.value = asked.value.accounts;
   }
 }
 
