@@ -108,7 +108,7 @@ export class AccountLife {
   /** Something about the account is new: what was learned under the old holds no longer. */
   #clearHistory(row: RegistrationIndex, record: AccountRecord): void {
     const columns = this.#columns;
-    columns.set(row, Flag.denied | Flag.plain | Flag.keepsLine, false);
+    columns.set(row, Flag.denied | Flag.plain | Flag.keepsLine | Flag.keepsOut, false);
     columns.setFailures(row, 0);
     columns.setLearnedMode(row, record.learnedMode === undefined ? ModeId.auto : modeNumber(record.learnedMode));
     // The same password in the same realm keeps its pin; anything else starts without one.

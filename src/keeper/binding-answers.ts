@@ -124,6 +124,7 @@ export class BindingAnswers {
     const others = readBindings(view, columns, row, this.#own(row, isLikelyAlone), this.#bindings);
     const { isFound, count } = this.#bindings;
     if (volatile.chain(row, ChainFlag.queried)) {
+      this.#noteKeptOut(row, others);
       this.#remove(row, others);
       return;
     }
@@ -169,12 +170,23 @@ export class BindingAnswers {
     }
     // One device that moves: what is there is the phone's, or ours of old.
     const others = readBindings(view, columns, row, this.#own(row, false), this.#bindings);
+    this.#noteKeptOut(row, others);
     if (others.length > 0) this.#remove(row, others);
     else if (volatile.chain(row, ChainFlag.queried)) this.#conduct.failed(row, retryAfterMs(view));
     else {
       volatile.setChain(row, ChainFlag.queried, true);
       this.#attempts.transmit(row, Purpose.query);
     }
+  }
+
+  /**
+   * We were refused because of `others`: so would be the phone because of us, unless it shows the instance that we show and the registrar knows
+   * devices by theirs. It does not when it refused us beside that very instance.
+   */
+  #noteKeptOut(row: RegistrationIndex, others: readonly OtherBinding[]): void {
+    const ledger = this.#ledger;
+    const isBlind = !ledger.instances.has(row) || others.some((other) => other.instance === ledger.instance(row));
+    if (isBlind) ledger.columns.set(row, Flag.keepsOut, true);
   }
 
   /** The answer names another binding, or says that there are too many. */

@@ -81,7 +81,7 @@ export class Conduct implements AttemptUser {
     const { columns } = ledger;
     const isRemoval = columns.is(row, Flag.removing);
     // One device that moves: the phone's REGISTER overwrites ours, and to remove ours might remove the phone's.
-    const mayUnbind = isRemoval || ledger.mode(row) !== ModeId.singleDevice;
+    const mayUnbind = isRemoval || !ledger.leavesBinding(row);
     // A refused password is not tried again, not even to leave.
     if (mayUnbind && ledger.mayBeBound(row, now) && !columns.is(row, Flag.denied)) {
       ledger.happen(row, Happening.unwanted, now);
@@ -96,10 +96,11 @@ export class Conduct implements AttemptUser {
     const { columns } = ledger;
     if (columns.is(row, Flag.wanted)) return columns.is(row, Flag.denied) ? Purpose.none : Purpose.bind;
     if (!ledger.mayBeBound(row, this.#doing.nowMs)) return Purpose.none;
-    const isRemoval = columns.is(row, Flag.removing);
-    if (!isRemoval && ledger.mode(row) === ModeId.singleDevice) return Purpose.none;
+    if (columns.is(row, Flag.removing)) return Purpose.unbind;
+    if (ledger.leavesBinding(row)) return Purpose.none;
     // A registrar with room for one binding would take our un-REGISTER for the phone's: look first, until we know it.
-    return !isRemoval && ledger.isUndecided(row) ? Purpose.query : Purpose.unbind;
+    const hasRoom = !ledger.isUndecided(row) && ledger.mode(row) !== ModeId.singleDevice;
+    return hasRoom ? Purpose.unbind : Purpose.query;
   }
 
   // ---- what happened

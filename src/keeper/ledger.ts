@@ -163,6 +163,14 @@ export class Ledger {
     const learned = this.columns.learnedMode(row);
     return learned === ModeId.auto ? ModeId.alternate : learned;
   }
+  /**
+   * Whether an account that is no longer wanted leaves its binding to the phone's REGISTER, which overwrites it. Not where `auto` chose singleDevice
+   * because a second binding was refused: there the phone would be refused for as long as ours stands.
+   */
+  leavesBinding(row: RegistrationIndex): boolean {
+    const isKeptOut = this.columns.mode(row) === ModeId.auto && this.columns.is(row, Flag.keepsOut);
+    return this.mode(row) === ModeId.singleDevice && !isKeptOut;
+  }
   /** Whether `auto` still has to find out. */
   isUndecided(row: RegistrationIndex): boolean {
     return this.columns.mode(row) === ModeId.auto && this.columns.learnedMode(row) === ModeId.auto;

@@ -22,6 +22,8 @@ export const Flag = {
   mode: 3 << 19,
   /** The registrar has listed our Contact with its line token: one without it is not ours. */
   keepsLine: 1 << 21,
+  /** The registrar has refused a second binding, and does not take phone and stand-in for one device: ours must go before the phone's can come. */
+  keepsOut: 1 << 22,
 } as const;
 export const algorithmShift = 17;
 export const modeShift = 19;
