@@ -50,9 +50,10 @@ export class Desk {
   #key = "";
 
   private constructor(port: number, smaller: readonly (readonly [RegExp, string])[]) {
-    const { path, remove } = tempFolder("manual");
+    const made = tempFolder("manual");
+    const { path } = made;
     this.folder = path;
-    this.#remove = remove;
+    this.#remove = () => made.remove();
     for (const name of [
       "src",
       "sdk",
