@@ -128,12 +128,21 @@ function watch(session: RTCSession): PhoneCall {
   session.on("newDTMF", ({ originator }: { readonly originator: string }) => {
     if (originator === "remote") trail.push("info");
   });
+  // The call that takes this one's place comes as a call of its own.
+  session.on("replaces", ({ accept }) => accept());
   const call: PhoneCall = {
     trail,
     // JsSIP has no 183 of its own to send; it says 180 when the INVITE comes.
     progress: () => {},
     answer: () => session.answer({ mediaStream: silentStream }),
-    reject: (status_code) => session.terminate({ status_code }),
+    reject: (status_code, contact) =>
+      session.terminate({ status_code, ...(contact === undefined ? {} : { extraHeaders: [`Contact: <${contact}>`] }) }),
+    reinvite: () => {
+      session.renegotiate();
+    },
+    update: () => {
+      session.renegotiate({ useUpdate: true });
+    },
     bye: () => session.terminate(),
     refer: (target) => session.refer(target),
     referTo: (other) => {

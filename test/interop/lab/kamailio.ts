@@ -348,6 +348,12 @@ ${isNat ? "    fix_nated_register(); setbflag(6); setbflag(7);" : ""}
   if (is_method("INVITE|SUBSCRIBE")) { record_route(); }
   # A user named at-PORT stands for a phone on that port of this machine.
   if ($rU =~ "^at-[0-9]+$") { $du = "sip:127.0.0.1:" + $(rU{s.substr,3,0}); route(RELAY); }
+  # One named at-PORT-PORT is called at both at once (RFC 3261 §16.6).
+  if ($rU =~ "^at-[0-9]+-[0-9]+$") {
+    append_branch("sip:$rU@127.0.0.1:$(rU{s.select,2,-})", "1.0");
+    $du = "sip:127.0.0.1:" + $(rU{s.select,1,-});
+    route(RELAY);
+  }
   if (!lookup("location")) {
     t_newtran();
     t_reply("404", "Not registered");

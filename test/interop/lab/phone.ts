@@ -15,12 +15,17 @@ export interface PhoneOptions {
 
 /** One call at a phone, whatever the stack under it. */
 export interface PhoneCall {
-  /** What happened to it, in order: "progress", "accepted", "confirmed", "ended", "failed", "cancelled", "info". */
+  /** What happened to it, in order: "progress", "accepted", "confirmed", "ended", "failed", "cancelled", "info", "refused" (its re-INVITE). */
   readonly trail: readonly string[];
   /** Says 183 to the caller, reliably if the caller supports it (RFC 3262); resolves once that one is acknowledged. The stacks say 180 by themselves. */
   progress(): Promise<void> | void;
   answer(): Promise<void> | void;
-  reject(status: number): Promise<void> | void;
+  /** `contact`: where a redirect sends the caller. */
+  reject(status: number, contact?: string): Promise<void> | void;
+  /** Offers new media by re-INVITE, as for hold. */
+  reinvite(): Promise<void> | void;
+  /** Refreshes by UPDATE (RFC 3311); SIP.js has none. */
+  update(): void;
   bye(): Promise<void> | void;
   /** DTMF by INFO. */
   info(digit: string): Promise<void> | void;

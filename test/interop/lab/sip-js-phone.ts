@@ -47,6 +47,7 @@ export function sipJsPhone(options: PhoneOptions): Phone {
     logBuiltinEnabled: false,
     gracefulShutdown: false,
     sipExtension100rel: SIPExtension.Supported,
+    sipExtensionReplaces: SIPExtension.Supported,
     delegate: { onInvite: (invitation) => calls.push(incomingCall(invitation)) },
   });
   const registerer = options.register ? new Registerer(agent) : undefined;
@@ -102,7 +103,18 @@ function watch(session: Session, invitation: () => Invitation | undefined): Phon
     trail,
     progress: () => invitation()?.progress({ statusCode: 183, rel100: true }),
     answer: () => invitation()?.accept(),
-    reject: (statusCode) => invitation()?.reject({ statusCode }),
+    reject: (statusCode, contact) =>
+      invitation()?.reject({
+        statusCode,
+        ...(contact === undefined ? {} : { extraHeaders: [`Contact: <${contact}>`] }),
+      }),
+    reinvite: async () => {
+      // With a delegate of its own SIP.js takes a refusal for news, not for an error.
+      await session.invite({ requestDelegate: { onReject: () => trail.push("refused") } });
+    },
+    update: () => {
+      throw new Error("SIP.js 0.21 sends no UPDATE");
+    },
     bye: async () => void (await session.bye()),
     refer: async (target) => {
       const uri = UserAgent.makeURI(target);

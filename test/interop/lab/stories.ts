@@ -1,7 +1,10 @@
+import type { SipText } from "../../fakes/sip-text.ts";
+import type { DialogSide, Extra } from "../../integration/sip.ts";
+import type { FarEnd } from "./far-end.ts";
 import { jsSipPhone } from "./js-sip-phone.ts";
 import { domain, passwordOf } from "./kamailio.ts";
 import type { Lab } from "./lab.ts";
-import { nextCall, type Phone, type PhoneCall, type PhoneStack } from "./phone.ts";
+import { nextCall, type Phone, type PhoneCall, type PhoneStack, untilStep } from "./phone.ts";
 import type { Push } from "./pushes.ts";
 import { sipJsPhone } from "./sip-js-phone.ts";
 import { type Sipp, startSipp } from "./sipp.ts";
@@ -31,6 +34,39 @@ export interface WokenCall {
   readonly push: Push;
   readonly phone: Phone;
   readonly call: PhoneCall;
+}
+
+/** A call between a phone and a far end without a stack. */
+export interface FarCall {
+  readonly far: FarEnd;
+  readonly phone: Phone;
+  readonly call: PhoneCall;
+  /** As the far end sent it. */
+  readonly invite: SipText;
+  readonly push: Push;
+}
+
+/** A far end calls, the push comes, the phone opens the push's tunnel and has the call. */
+export async function calledBy(
+  lab: Lab,
+  far: FarEnd,
+  { user, device }: Sleeper,
+  stack: PhoneStack,
+  extra: Extra = {},
+): Promise<FarCall> {
+  const invite = far.invites(user, extra);
+  const push = await lab.relay.next(device.pushToken, "call");
+  const phone = phoneOn(stack, push.tunnel ?? "", user);
+  await phone.start();
+  return { far, phone, call: await nextCall(phone), invite, push };
+}
+
+/** The phone answers; returns the dialog as the far end sees it. */
+export async function talking({ far, phone, call, invite }: FarCall): Promise<DialogSide> {
+  await call.answer();
+  const side = far.acks(invite, await far.gets("200 INVITE", invite.get("Call-ID")));
+  await untilStep(phone, call, "confirmed");
+  return side;
 }
 
 /** A caller's scenario begins, the push comes, the phone opens the push's tunnel and has the call. */
