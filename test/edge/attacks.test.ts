@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createHmac, sign, generateKeyPairSync } from "node:crypto";
+import { importJWK, type JWK, SignJWT } from "jose";
 import { appId, appKey, at, EdgeBench, faultFields, RawSocket } from "./edge-bench.ts";
 
 interface PublicKey {
@@ -99,6 +100,29 @@ describe("device tokens: attacks of CVE-2022-36083, GHSA-27h2-hvpr-p74q, GHSA-86
     ).toBe(401);
     expect(await statusOf(`${encode(header)}.${encode(payload)}.${signature}`)).toBe(200);
     expect(await statusOf(`${encode({ ...header, typ: "X" })}.${encode(payload)}.${signature}`)).toBe(401);
+  });
+
+  test("even our own key signs nothing but device tokens: issuer, audience, algorithm and length are fixed", async () => {
+    const { bench, key, payload, statusOf } = await setUp();
+    await using _ = bench;
+    const stored = JSON.parse(bench.store.setting("deviceTokenKeys") ?? "") as { current: { privateKey: JWK } };
+    const privateKey = await importJWK(stored.current.privateKey, "EdDSA");
+    const signed = (claims: Record<string, unknown>, alg = "EdDSA") =>
+      new SignJWT({ ...payload, ...claims }).setProtectedHeader({ alg, kid: key.kid, typ: "JWT" }).sign(privateKey);
+    expect(await statusOf(await signed({}))).toBe(200);
+    for (const claims of [
+      { iss: "another" },
+      { aud: "wakeline:operator" },
+      { iss: undefined },
+      { aud: undefined },
+      { sub: undefined },
+      { app: "com.example.other" },
+      { exp: 1 },
+      { padding: "x".repeat(1_000) },
+    ]) {
+      expect([claims, await statusOf(await signed(claims))]).toEqual([claims, 401]);
+    }
+    expect(await statusOf(await signed({}, "Ed25519"))).toBe(401);
   });
 
   test("encrypted tokens, bombs and noise are nothing, at once", async () => {
