@@ -10,6 +10,7 @@ import type { Ledger } from "./ledger.ts";
 import { Happening, RegistrationStateId } from "./machine.ts";
 import type { ProfileKey } from "./profile.ts";
 import { Flag, ModeId, modeNumber } from "./row-flags.ts";
+import { Purpose } from "./volatile-rows.ts";
 
 /** How accounts come, come back after a restart, change and go. */
 export class AccountLife {
@@ -128,9 +129,7 @@ export class AccountLife {
       return;
     }
     this.#attempts.abandon(row);
-    const former = ledger.profile(row);
-    const isElsewhere =
-      !isSamePlace((former.base ?? former).key, key) || ledger.user(row) !== escapeUser(record.username);
+    const isElsewhere = !isSamePlace(this.#keyAtHome(row), key) || ledger.user(row) !== escapeUser(record.username);
     if (isElsewhere && ledger.mayBeBound(row, now)) this.#sayFarewell(row, now);
     ledger.detach(row);
     this.#clearHistory(row, record);
@@ -162,6 +161,31 @@ export class AccountLife {
     this.#ledger.volatile.setPeer(row, 0 as PeerId);
     this.#ledger.renew(row, now);
     if (this.#ledger.state(row) === RegistrationStateId.registered) this.#ledger.happen(row, Happening.lapsed, now);
+  }
+
+  /**
+   * The binding of an account that is gone is gone, too, and its row is nobody's. A registrar with room for one binding (chan_sip) may have removed
+   * with it that of whoever has the same AOR now: they refresh.
+   */
+  forget(row: RegistrationIndex): void {
+    const now = this.#attempts.nowMs;
+    const heirs: RegistrationIndex[] = [];
+    if (this.#ledger.volatile.purpose(row) === Purpose.unbind) {
+      const key = this.#keyAtHome(row);
+      this.#ledger.eachOfUser(this.#ledger.user(row), (other) => {
+        if (this.#lookups.isLive(other) && this.#ledger.isBound(other, now) && isSamePlace(this.#keyAtHome(other), key))
+          heirs.push(other);
+        return false;
+      });
+    }
+    this.#ledger.free(row, now);
+    for (const heir of heirs) this.#attempts.enqueue(heir);
+  }
+
+  /** The account's own place, whoever it was redirected to. */
+  #keyAtHome(row: RegistrationIndex): ProfileKey {
+    const profile = this.#ledger.profile(row);
+    return (profile.base ?? profile).key;
   }
 
   /** The account is gone: its row lives on until its binding is. */

@@ -123,7 +123,7 @@ export class Keeper {
         onModeLearned: (row, mode) => events.onModeLearned(columns.accountId(row), mode),
         onRefused: (row, status, reason) => events.onRefused(columns.accountId(row), status, reason),
         onServerKnown: (row) => events.onServerKnown(row),
-        onForgotten: (row) => this.#ledger.free(row, this.#attempts.nowMs),
+        onForgotten: (row) => this.#life.forget(row),
       },
       log,
     );
