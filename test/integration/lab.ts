@@ -174,6 +174,10 @@ ${(options.app?.(folder) ?? []).join("\n")}
     return (await fetch(`http://127.0.0.1:${this.#server.operatorPort}${path}`, init)).json();
   }
 
+  async operatorText(path: string): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.#server.operatorPort}${path}`)).text();
+  }
+
   /** Samples of /metrics, name with labels → value. */
   async metrics(): Promise<Map<string, number>> {
     const text = await (await fetch(`http://127.0.0.1:${this.#server.operatorPort}/metrics`)).text();
