@@ -27,7 +27,7 @@ describe("nobody answers, RFC 3261 §16.7", () => {
     const invite = lab.provider.sends("INVITE", account.username);
     const callId = invite.get("Call-ID");
     const wakes = await Promise.all([first, second].map((phone) => phone.push("call")));
-    const [{ call }] = wakes as [{ readonly call: string }];
+    const call = wakes[0]?.call ?? "";
     lab.provider.acksFailure(invite, await lab.provider.gets("480 INVITE", callId));
 
     const missed = await Promise.all([first, second].map((phone) => phone.push("missed")));
