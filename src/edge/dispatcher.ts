@@ -152,7 +152,7 @@ export class Dispatcher {
         continue;
       }
       const isVoip = device.push.provider === "apns" && device.tokenState === "alive";
-      if (!this.#calls.waking(live, deviceId, isVoip)) continue;
+      if (!this.#calls.waking(live, deviceId, isVoip, device.push.provider)) continue;
       const payload = this.#callPayload(wake, deviceId, subscriptionId, 1);
       this.#background("wake", this.#wake(device, payload, call, accountId, deadlineMs));
     }
@@ -164,7 +164,7 @@ export class Dispatcher {
    * system, and an app that knows the call already would report nothing and be ended for it.
    */
   #onWakeAgain(wake: Wake, why: WakeAgain): void {
-    const { call, deadlineMs } = wake;
+    const { call, accountId, deadlineMs } = wake;
     for (const { deviceId, subscriptionId } of wake.targets) {
       const device = this.#store.device(deviceId);
       const nth = device === undefined ? undefined : this.#calls.wakingAgain(call, deviceId);
@@ -174,7 +174,7 @@ export class Dispatcher {
       const asAlert = device.push.provider === "apns";
       if (asAlert && (device.push.alertToken === undefined || device.alertTokenState === "dead")) continue;
       const payload = this.#callPayload(wake, deviceId, subscriptionId, nth);
-      this.#background("wake", this.#send(device, payload, deadlineMs, asAlert));
+      this.#background("wake", this.#send(device, payload, deadlineMs, { asAlert, accountId }));
     }
   }
 
@@ -192,7 +192,7 @@ export class Dispatcher {
     accountId: AccountId,
     deadlineMs: number,
   ): Promise<void> {
-    const delivery = await this.#send(device, payload, deadlineMs);
+    const delivery = await this.#send(device, payload, deadlineMs, { accountId });
     const { deviceId } = device;
     if (delivery.kind !== "accepted") return this.#shards.delivery(call, deviceId, "failed", accountId);
     this.#calls.accepted(call, deviceId);
@@ -220,7 +220,7 @@ export class Dispatcher {
         deadlineMs,
       });
       const untilMs = deadlineMs ?? nowMs + (kind === "cancel" ? cancelPushMs : ordinaryPushMs);
-      this.#background(kind, this.#send(device, payload, untilMs));
+      this.#background(kind, this.#send(device, payload, untilMs, { accountId: notice.accountId }));
     }
   }
 
@@ -269,7 +269,12 @@ export class Dispatcher {
     this.#newTokens.set(deviceId, written);
   }
 
-  async #send(device: DeviceRecord, payload: PushPayload, deadlineMs: number, asAlert = false): Promise<Delivery> {
+  async #send(
+    device: DeviceRecord,
+    payload: PushPayload,
+    deadlineMs: number,
+    { asAlert = false, accountId }: { readonly asAlert?: boolean; readonly accountId?: AccountId } = {},
+  ): Promise<Delivery> {
     const newToken = this.#newTokens.get(device.deviceId);
     if (newToken !== undefined) await newToken;
     this.#receipts.sending(payload.id, device, this.#clock.wallMs());
@@ -281,6 +286,7 @@ export class Dispatcher {
     });
     if (delivery.kind === "accepted") this.#receipts.accepted(payload.id);
     this.#feed.publish("push", {
+      account: accountId,
       device: device.deviceId,
       provider: device.push.provider,
       kind: payload.kind,

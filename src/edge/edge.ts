@@ -12,6 +12,7 @@ import { Callers } from "./callers.ts";
 import { DeviceTokens } from "./device-tokens.ts";
 import { Devices } from "./devices.ts";
 import { Dispatcher } from "./dispatcher.ts";
+import { FigureHistory, historyStepMs } from "./figure-history.ts";
 import { Leases } from "./leases.ts";
 import { LiveCalls } from "./live-calls.ts";
 import { operatorApp, summaryOf, type OperatorParts } from "./operator-app.ts";
@@ -83,7 +84,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
 
   const tokens = await DeviceTokens.open(store, clock);
   const appKeys = new AppKeys(config.apps, clock);
-  const feed = new OperatorFeed();
+  const feed = new OperatorFeed(clock);
   const calls = new LiveCalls(clock, metrics);
   const receipts = new Receipts(log, metrics);
   const tickets = new Tickets(clock, options.random);
@@ -127,6 +128,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { leaseDays } = config.limits;
   const leases = new Leases({ store, devices, subscriptions, dispatcher, clock, log, leaseDays });
   const callers = new Callers({ store, tokens, clock });
+  const history = new FigureHistory(metrics, clock);
   let isDraining = false;
   const drain = (): void => {
     isDraining = true;
@@ -171,6 +173,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     tokens,
     tunnels,
     feed,
+    history,
     metrics,
     clock,
     log,
@@ -204,6 +207,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     tickets.sweep();
     calls.sweep();
   });
+  history.sample();
+  const guardedSample = guarded("operator", () => history.sample());
   const timers =
     options.timers === false
       ? []
@@ -212,6 +217,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
           setInterval(() => void sweep(), sweepMs),
           setInterval(() => void sweepLeases(), leaseSweepMs),
           setInterval(() => feed.beat(), beatMs),
+          setInterval(() => void guardedSample(), historyStepMs),
         ];
 
   return {

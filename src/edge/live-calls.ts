@@ -16,6 +16,7 @@ const voipReportMs = 60_000;
 
 /** What is known of waking one device for a call. Times are Unix ms. */
 interface Wake {
+  readonly provider: string;
   readonly isVoip: boolean;
   /** Pushes that were to go out, the first included. */
   pushes: number;
@@ -57,6 +58,8 @@ export class LiveCalls {
   readonly #calls = new Map<CallUuid, Known>();
   /** Calls a device is woken for that have not reached it yet. */
   readonly #awaited = new Map<DeviceId, Set<Known>>();
+  /** Calls whose INVITE a woken device has and that it does not ring for yet. */
+  readonly #silent = new Map<DeviceId, Set<Known>>();
 
   constructor(clock: Clock, metrics: Metrics) {
     this.#clock = clock;
@@ -72,19 +75,21 @@ export class LiveCalls {
   }
 
   /** A device is about to be woken. False when it was already (the same call, told of twice). */
-  waking(call: Omit<LiveCall, "state">, deviceId: DeviceId, isVoip: boolean): boolean {
+  waking(call: Omit<LiveCall, "state">, deviceId: DeviceId, isVoip: boolean, provider: string): boolean {
     const known = this.#know({ ...call, state: "ringing" });
     known.deadlineMs ??= call.deadlineMs;
     if (!known.states.has(deviceId)) known.states.set(deviceId, undefined);
     if (known.wakes.has(deviceId)) return false;
+    this.#metrics.wakeBegan(provider);
     known.wakes.set(deviceId, {
+      provider,
       isVoip,
       pushes: 1,
       acceptedAtMs: undefined,
       tunnelAtMs: undefined,
       inviteAtMs: undefined,
     });
-    this.#awaited.set(deviceId, (this.#awaited.get(deviceId) ?? new Set()).add(known));
+    join(this.#awaited, deviceId, known);
     return true;
   }
 
@@ -101,10 +106,10 @@ export class LiveCalls {
     const wake = known?.wakes.get(deviceId);
     if (known === undefined || wake === undefined || wake.acceptedAtMs !== undefined) return;
     wake.acceptedAtMs = this.#clock.wallMs();
-    this.#metrics.wakeStep("invite_to_push", wake.acceptedAtMs - known.startedAtMs);
+    this.#metrics.wakeStep("invite_to_push", wake.acceptedAtMs - known.startedAtMs, wake.provider);
     // The phone may have been quicker than its provider's answer.
     if (wake.tunnelAtMs !== undefined) {
-      this.#metrics.wakeStep("push_to_tunnel", 0);
+      this.#metrics.wakeStep("push_to_tunnel", 0, wake.provider);
       this.times.add(deviceId, 0);
     }
   }
@@ -121,7 +126,7 @@ export class LiveCalls {
       wake.tunnelAtMs = this.#clock.wallMs();
       if (wake.acceptedAtMs !== undefined) {
         const tookMs = wake.tunnelAtMs - wake.acceptedAtMs;
-        this.#metrics.wakeStep("push_to_tunnel", tookMs);
+        this.#metrics.wakeStep("push_to_tunnel", tookMs, wake.provider);
         // Behind the deadline nobody has waited: its owner may have opened the app by chance.
         if (wake.tunnelAtMs <= (known.deadlineMs ?? known.startedAtMs)) this.times.add(deviceId, tookMs);
       }
@@ -139,8 +144,22 @@ export class LiveCalls {
       const wake = known.wakes.get(deviceId);
       if (wake?.tunnelAtMs === undefined || !text.includes(known.callId)) continue;
       wake.inviteAtMs = this.#clock.wallMs();
-      this.#metrics.wakeStep("tunnel_to_invite", wake.inviteAtMs - wake.tunnelAtMs);
-      this.#unawait(deviceId, known);
+      this.#metrics.wakeStep("tunnel_to_invite", wake.inviteAtMs - wake.tunnelAtMs, wake.provider);
+      part(this.#awaited, deviceId, known);
+      join(this.#silent, deviceId, known);
+      return;
+    }
+  }
+
+  /** A frame came from the device. Costs nothing unless it is to ring and the frame says that it does (180, 183). */
+  frameCame(deviceId: DeviceId, text: string): void {
+    const silent = this.#silent.get(deviceId);
+    if (silent === undefined || !text.startsWith("SIP/2.0 18")) return;
+    for (const known of silent) {
+      const wake = known.wakes.get(deviceId);
+      if (wake?.inviteAtMs === undefined || !text.includes(known.callId)) continue;
+      this.#metrics.wakeStep("invite_to_ringing", this.#clock.wallMs() - wake.inviteAtMs, wake.provider);
+      part(this.#silent, deviceId, known);
       return;
     }
   }
@@ -158,6 +177,7 @@ export class LiveCalls {
     if (state === "answered" && known.state === "ringing") this.#answered(known);
     known.state = state;
     for (const [deviceId, own] of known.states) if (own === "ringing") known.states.set(deviceId, undefined);
+    if (state !== "ringing") for (const deviceId of known.wakes.keys()) part(this.#silent, deviceId, known);
     if (isOver && !known.isOver) {
       known.isOver = true;
       known.overAtMs = this.#clock.wallMs();
@@ -178,11 +198,12 @@ export class LiveCalls {
 
   /** Which device answered is not said: the first that had the INVITE stands for it. */
   #answered(known: Known): void {
-    const invitedAtMs = [...known.wakes.values()].flatMap(({ inviteAtMs }) =>
-      inviteAtMs === undefined ? [] : [inviteAtMs],
-    );
-    if (invitedAtMs.length > 0)
-      this.#metrics.wakeStep("invite_to_answer", this.#clock.wallMs() - Math.min(...invitedAtMs));
+    let first: { readonly inviteAtMs: number; readonly provider: string } | undefined;
+    for (const { inviteAtMs, provider } of known.wakes.values()) {
+      if (inviteAtMs !== undefined && inviteAtMs < (first?.inviteAtMs ?? Infinity)) first = { inviteAtMs, provider };
+    }
+    if (first === undefined) return;
+    this.#metrics.wakeStep("invite_to_answer", this.#clock.wallMs() - first.inviteAtMs, first.provider);
   }
 
   #know(call: LiveCall): Known {
@@ -201,12 +222,21 @@ export class LiveCalls {
 
   #forget(known: Known): void {
     this.#calls.delete(known.call);
-    for (const deviceId of known.wakes.keys()) this.#unawait(deviceId, known);
+    for (const deviceId of known.wakes.keys()) {
+      part(this.#awaited, deviceId, known);
+      part(this.#silent, deviceId, known);
+    }
   }
+}
 
-  #unawait(deviceId: DeviceId, known: Known): void {
-    const awaited = this.#awaited.get(deviceId);
-    awaited?.delete(known);
-    if (awaited?.size === 0) this.#awaited.delete(deviceId);
-  }
+type CallsOfDevices = Map<DeviceId, Set<Known>>;
+
+function join(calls: CallsOfDevices, deviceId: DeviceId, known: Known): void {
+  calls.set(deviceId, (calls.get(deviceId) ?? new Set()).add(known));
+}
+
+function part(calls: CallsOfDevices, deviceId: DeviceId, known: Known): void {
+  const of = calls.get(deviceId);
+  of?.delete(known);
+  if (of?.size === 0) calls.delete(deviceId);
 }

@@ -12,6 +12,7 @@ import type { CallSummary, LadderEntry } from "../workers/protocol.ts";
 import { bearerOf } from "./callers.ts";
 import type { DeviceTokens } from "./device-tokens.ts";
 import { jsonBody, problemOf, routes } from "./elysia-base.ts";
+import type { FigureHistory } from "./figure-history.ts";
 import type { OperatorFeed } from "./operator-feed.ts";
 import { invalid, notFound, problem, respond } from "./problem.ts";
 import { RateLimiter } from "./rate-limiter.ts";
@@ -78,6 +79,7 @@ export interface OperatorParts {
   readonly tokens: DeviceTokens;
   readonly tunnels: Tunnels;
   readonly feed: OperatorFeed;
+  readonly history: FigureHistory;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -119,6 +121,7 @@ export function summaryOf(parts: OperatorParts) {
     calls: { running: metrics.sum("callsRunning"), outbound: metrics.sum("callsOutbound"), ...metrics.calls() },
     wake: metrics.wakeFigures(),
     wakeCounts: metrics.wakeCounts(),
+    wakesByProvider: metrics.wakesByProvider(),
     shards: shards.load().map((load) => ({ ...load, ...perShard[load.shard] })),
     memoryBytes: process.memoryUsage.rss(),
   };
@@ -214,6 +217,7 @@ function accountRoutes(parts: OperatorParts) {
           return device === undefined ? [] : [operatorDeviceView(device, subscription)];
         }),
         calls: callsOfAccount(store, account.accountId, subscriptions).map(journalView),
+        story: feed.storyOf(account.accountId).map(({ atMs, topic, data }) => ({ at: rfc3339(atMs), topic, ...data })),
       });
     })
     .delete("/operator/v1/accounts/:id", async ({ params }) => {
@@ -237,6 +241,7 @@ function watchRoutes(parts: OperatorParts) {
       async () => new Response(await metrics.text(), { headers: { "content-type": metrics.contentType } }),
     )
     .get("/operator/v1/summary", () => json(summaryOf(parts)))
+    .get("/operator/v1/history", () => json(parts.history.view()))
     .get(
       "/operator/v1/registrars",
       async ({ query }) => {

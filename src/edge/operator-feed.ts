@@ -1,12 +1,17 @@
 import { LRUCache } from "lru-cache";
 import type { AccountId } from "../base/ids.ts";
+import type { Clock } from "../time/clock.ts";
 import type { LadderEntry, RegistrationStatus } from "../workers/protocol.ts";
+import { AccountStories, type Happening } from "./account-stories.ts";
 import { ladderView, statusView } from "./views.ts";
 
 /** Pages and tools that watch at once. */
 const watchersMax = 32;
 /** Events kept for a watcher that reads slower than they come; further ones it does not get. */
 const backlogMax = 1_000;
+/** What a watcher gets of all accounts in a second; what is beyond is counted to it. What it wants of one account always comes. */
+const eventsPerSecMax = 100;
+const windowMs = 1_000;
 const tracedAccountsMax = 64;
 const entriesPerAccountMax = 2_000;
 /** Accounts remembered as refused or retrying; beyond, the longest unheard of are forgotten. */
@@ -19,23 +24,55 @@ export interface WatchFilter {
   readonly account?: string | undefined;
 }
 
+/** What belongs into an account's story. */
+const told: ReadonlySet<FeedTopic> = new Set(["registration", "modeLearned", "push"]);
+
+interface Watcher {
+  readonly filter: WatchFilter;
+  /** Monotonic; what was sent and what was not since then. */
+  sinceMs: number;
+  sent: number;
+  skipped: number;
+}
+
+type Line = ReadableStreamDefaultController<Uint8Array>;
+
 export type FeedTopic = "registration" | "modeLearned" | "wake" | "push" | "call" | "tunnel" | "ladder";
 
 /** What happens now, for the operator's page: server-sent events, and the ladders of traced accounts. */
 export class OperatorFeed {
-  readonly #watchers = new Map<ReadableStreamDefaultController<Uint8Array>, WatchFilter>();
+  readonly #clock: Clock;
+  readonly #stories: AccountStories;
+  readonly #watchers = new Map<Line, Watcher>();
   readonly #troubled = new LRUCache<AccountId, true>({ max: troubledMax });
   readonly #ladders = new LRUCache<AccountId, LadderEntry[]>({ max: tracedAccountsMax });
 
-  publish(topic: FeedTopic, data: Readonly<Record<string, unknown>>): void {
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#stories = new AccountStories(clock);
+  }
+
+  /** `data.account`, when there is one, is the account that it is about. */
+  publish(
+    topic: FeedTopic,
+    data: Readonly<Record<string, unknown>> & { readonly account?: AccountId | undefined },
+  ): void {
+    if (data.account !== undefined && told.has(topic)) this.#stories.note(data.account, topic, data);
     if (this.#watchers.size === 0) return;
     let bytes: Uint8Array | undefined;
-    for (const [watcher, { topics, account }] of this.#watchers) {
-      const isWanted = topics === undefined || topics.has(topic) || (account !== undefined && data.account === account);
-      if (!isWanted) continue;
+    for (const [line, watcher] of this.#watchers) {
+      const { topics, account } = watcher.filter;
+      const isOwn = account !== undefined && data.account === account;
+      if (!isOwn && topics !== undefined && !topics.has(topic)) continue;
+      if (!isOwn && !this.#mayHave(line, watcher)) continue;
       bytes ??= encode(`event: ${topic}\ndata: ${JSON.stringify(data)}\n\n`);
-      send(watcher, bytes);
+      send(line, bytes);
     }
+  }
+
+  /** Newest first. */
+  storyOf(accountId: AccountId): readonly Happening[] {
+    return this.#stories.of(accountId);
   }
 
   /** A registration changed; which accounts are in trouble is remembered. */
@@ -65,13 +102,13 @@ export class OperatorFeed {
   /** `text/event-stream` of all that follows; undefined when too many watch already. */
   watch(filter: WatchFilter = {}): ReadableStream<Uint8Array> | undefined {
     if (this.#watchers.size >= watchersMax) return undefined;
-    let own: ReadableStreamDefaultController<Uint8Array> | undefined;
+    let own: Line | undefined;
     return new ReadableStream<Uint8Array>(
       {
-        start: (controller) => {
-          own = controller;
-          controller.enqueue(encode("retry: 2000\n\n"));
-          this.#watchers.set(controller, filter);
+        start: (line) => {
+          own = line;
+          line.enqueue(encode("retry: 2000\n\n"));
+          this.#watchers.set(line, { filter, sinceMs: this.#clock.nowMs(), sent: 0, skipped: 0 });
         },
         cancel: () => {
           if (own !== undefined) this.#watchers.delete(own);
@@ -84,12 +121,35 @@ export class OperatorFeed {
   /** Keeps the watchers' connections open through proxies. */
   beat(): void {
     const bytes = encode(": beat\n\n");
-    for (const watcher of this.#watchers.keys()) send(watcher, bytes);
+    for (const [line, watcher] of this.#watchers) {
+      this.#turnWindow(line, watcher);
+      send(line, bytes);
+    }
   }
 
   close(): void {
-    for (const watcher of this.#watchers.keys()) watcher.close();
+    for (const line of this.#watchers.keys()) line.close();
     this.#watchers.clear();
+  }
+
+  #mayHave(line: Line, watcher: Watcher): boolean {
+    this.#turnWindow(line, watcher);
+    if (watcher.sent >= eventsPerSecMax) {
+      watcher.skipped++;
+      return false;
+    }
+    watcher.sent++;
+    return true;
+  }
+
+  /** With a new second comes a new allowance, and word of what the last one did not bear. */
+  #turnWindow(line: Line, watcher: Watcher): void {
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - watcher.sinceMs < windowMs) return;
+    if (watcher.skipped > 0) send(line, encode(`event: skipped\ndata: {"events":${watcher.skipped}}\n\n`));
+    watcher.sinceMs = nowMs;
+    watcher.sent = 0;
+    watcher.skipped = 0;
   }
 
   get watchers(): number {
@@ -97,7 +157,7 @@ export class OperatorFeed {
   }
 }
 
-function send(watcher: ReadableStreamDefaultController<Uint8Array>, bytes: Uint8Array): void {
+function send(watcher: Line, bytes: Uint8Array): void {
   if ((watcher.desiredSize ?? 0) > 0) watcher.enqueue(bytes);
 }
 

@@ -192,6 +192,7 @@ export class Tunnels implements TunnelSink {
       return;
     }
     if (text === crlf || text === "") return;
+    this.#calls.frameCame(data.deviceId, text);
     this.#shards.frame(data.tunnelId, text);
   }
 

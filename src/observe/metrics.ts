@@ -1,15 +1,12 @@
 import { Counter as PromCounter, Gauge, Histogram, Registry } from "prom-client";
 import { Counter, type CounterName, type Lane } from "./lanes.ts";
-
-export type WakeStep = "invite_to_push" | "push_to_tunnel" | "tunnel_to_invite" | "invite_to_answer";
+import { WakeFigures, wakeSteps, type WakeStep, type WakeSummary } from "./wake-figures.ts";
 
 /** Where on the main thread a fault was caught; the shards count theirs in their lanes. */
 export type FaultPlace = "http" | "tunnel" | "dispatch" | "operator" | "sweep";
 
 /** From a warm HTTP/2 push (a millisecond) to the longest wake deadline anybody sets. */
 const wakeBucketsSec = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60];
-/** Of the latest wakes quantiles are told exactly. */
-const latestStepsMax = 512;
 const receiptBucketsSec = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 300];
 
 /** Known beforehand, so that each begins at 0: of a series that begins at 1 Prometheus sees no increase. */
@@ -99,13 +96,9 @@ export class Metrics {
   readonly #pushSeconds: Histogram<"provider">;
   readonly #alarms: PromCounter<"kind">;
   readonly #http: PromCounter<"status">;
-  readonly #latest = new Map<WakeStep, number[]>();
-  readonly #wakeCounts: Record<WakeStep, number> = {
-    invite_to_push: 0,
-    push_to_tunnel: 0,
-    tunnel_to_invite: 0,
-    invite_to_answer: 0,
-  };
+  readonly #wakes = new WakeFigures();
+  /** As many as there are providers: the gateway knows four. */
+  readonly #wakesByProvider = new Map<string, WakeFigures>();
   readonly #faults: Record<FaultPlace, number> = { http: 0, tunnel: 0, dispatch: 0, operator: 0, sweep: 0 };
   #tunnels: () => number = () => 0;
   #restarts: () => number = () => 0;
@@ -121,8 +114,7 @@ export class Metrics {
       buckets: wakeBucketsSec,
       registers,
     });
-    for (const step of ["invite_to_push", "push_to_tunnel", "tunnel_to_invite", "invite_to_answer"])
-      this.#wake.zero({ step });
+    for (const step of wakeSteps) this.#wake.zero({ step });
     this.#receipt = new Histogram({
       name: "wakeline_push_receipt_seconds",
       help: "Time from a push to the phone's receipt of it",
@@ -167,31 +159,43 @@ export class Metrics {
     if (sources.restarts !== undefined) this.#restarts = sources.restarts;
   }
 
+  /** A device is about to be woken. */
+  wakeBegan(provider: string): void {
+    this.#wakes.began();
+    this.#wakesOf(provider).began();
+  }
+
   /** A negative duration (a clock that was set back) counts as 0. */
-  wakeStep(step: WakeStep, durationMs: number): void {
+  wakeStep(step: WakeStep, durationMs: number, provider?: string): void {
     const ms = Math.max(0, durationMs);
     this.#wake.observe({ step }, ms / 1_000);
-    this.#wakeCounts[step]++;
-    const latest = this.#latest.get(step) ?? [];
-    latest.push(ms);
-    if (latest.length > latestStepsMax) latest.shift();
-    this.#latest.set(step, latest);
+    this.#wakes.step(step, ms);
+    if (provider !== undefined) this.#wakesOf(provider).step(step, ms);
   }
 
   /** Median and 99th percentile in ms of the latest wakes, by step; a step that never happened is absent. */
   wakeFigures(): Partial<Record<WakeStep, { readonly p50Ms: number; readonly p99Ms: number }>> {
     return Object.fromEntries(
-      [...this.#latest].map(([step, latest]) => {
-        const sorted = latest.toSorted((a, b) => a - b);
-        const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-        return [step, { p50Ms: at(0.5), p99Ms: at(0.99) }];
-      }),
+      Object.entries(this.#wakes.summary().steps).map(([step, { p50Ms, p99Ms }]) => [step, { p50Ms, p99Ms }]),
     );
   }
 
   /** How often each step has happened since the start. */
   wakeCounts(): Readonly<Record<WakeStep, number>> {
-    return { ...this.#wakeCounts };
+    return Object.fromEntries(wakeSteps.map((step) => [step, this.#wakes.count(step)])) as Record<WakeStep, number>;
+  }
+
+  /** The same by the provider that carried the push. */
+  wakesByProvider(): Readonly<Record<string, WakeSummary>> {
+    return Object.fromEntries([...this.#wakesByProvider].map(([provider, wakes]) => [provider, wakes.summary()]));
+  }
+
+  #wakesOf(provider: string): WakeFigures {
+    const known = this.#wakesByProvider.get(provider);
+    if (known !== undefined) return known;
+    const made = new WakeFigures();
+    this.#wakesByProvider.set(provider, made);
+    return made;
   }
 
   receipt(provider: string, latencyMs: number): void {

@@ -221,14 +221,29 @@ describe("wake", () => {
     bench.edge.sink.frame(1 as TunnelId, "INVITE sip:x SIP/2.0\r\nCall-ID: another\r\n\r\n");
     bench.clock.advance(2);
     bench.edge.sink.frame(1 as TunnelId, `INVITE sip:x SIP/2.0\r\nCall-ID: ${callId}\r\n\r\n`);
-    bench.clock.advance(4_000);
+    bench.clock.advance(300);
+    if (socket.readyState !== WebSocket.OPEN) await new Promise((resolve) => socket.addEventListener("open", resolve));
+    for (const line of ["100 Trying", "180 Ringing", "180 Ringing"]) {
+      socket.send(`SIP/2.0 ${line}\r\nCall-ID: ${callId}\r\n\r\n`);
+    }
+    await bench.shards.until(() => bench.shards.frames.length === 3);
+    bench.clock.advance(3_700);
     bench.edge.dispatcher.onEvent({ kind: "callState", call, state: "answered", over: false });
     bench.edge.dispatcher.onEvent(journalOf(it, "answered"));
     expect(await sum("invite_to_push")).toBeCloseTo(0.02, 6);
     expect(await sum("push_to_tunnel")).toBeCloseTo(1.5, 6);
     expect(await sum("tunnel_to_invite")).toBeCloseTo(0.003, 6);
     expect(await sum("invite_to_answer")).toBeCloseTo(4, 6);
-    for (const step of ["invite_to_push", "push_to_tunnel", "tunnel_to_invite", "invite_to_answer"]) {
+    expect(await sum("invite_to_ringing")).toBeCloseTo(0.3, 6);
+    const [provider, wakes] = Object.entries(bench.metrics.wakesByProvider())[0] ?? [];
+    expect([provider, wakes?.began, wakes?.steps.invite_to_ringing?.p50Ms]).toEqual(["webhook", 1, 300]);
+    for (const step of [
+      "invite_to_push",
+      "push_to_tunnel",
+      "tunnel_to_invite",
+      "invite_to_ringing",
+      "invite_to_answer",
+    ]) {
       expect(await bench.metric(`wakeline_wake_seconds_count{step="${step}"}`)).toBe(1);
     }
     socket.close();

@@ -1,8 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import type { AccountId, CallUuid, DeviceId } from "../../src/base/ids.ts";
+import type { AccountId, CallUuid, DeviceId, SubscriptionId } from "../../src/base/ids.ts";
+import { FigureHistory } from "../../src/edge/figure-history.ts";
 import type { summaryOf } from "../../src/edge/operator-app.ts";
+import { OperatorFeed } from "../../src/edge/operator-feed.ts";
+import { Counter, Lane } from "../../src/observe/lanes.ts";
+import { Metrics } from "../../src/observe/metrics.ts";
 import type { Summary } from "../../src/page/api/answers.ts";
 import type { CallState, CallSummary, RegistrarStatus, RegistrationStatus } from "../../src/workers/protocol.ts";
+import { VirtualClock } from "../fakes/virtual-clock.ts";
 import { EdgeBench } from "./edge-bench.ts";
 
 async function withAccounts(...usernames: readonly string[]) {
@@ -150,5 +155,78 @@ describe("what the operator's page asks for beyond the outside interface", () =>
     expect(text).toContain(idOf("anna"));
     expect(text).not.toContain(idOf("bert"));
     await reader.cancel();
+  });
+
+  test("events: at most a hundred a second to a watcher, and word of the others; one account's always", async () => {
+    const clock = new VirtualClock();
+    const feed = new OperatorFeed(clock);
+    const [mine, other] = ["mine" as AccountId, "other" as AccountId];
+    const reader = (feed.watch({ topics: new Set(["call"]), account: mine }) ?? new ReadableStream()).getReader();
+    for (let n = 0; n < 130; n++) feed.publish("call", { call: `c${n}`, account: other });
+    feed.publish("registration", { account: mine });
+    clock.advance(1_000);
+    feed.publish("call", { call: "next" });
+    feed.close();
+    let text = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += new TextDecoder().decode(value);
+    }
+    const events = [...text.matchAll(/event: (\w+)\ndata: (.*)/g)].map(([, topic, data]) => `${topic} ${data}`);
+    expect(events.filter((event) => event.startsWith("call")).length).toBe(101);
+    expect(events.slice(-3)).toEqual([
+      'registration {"account":"mine"}',
+      'skipped {"events":30}',
+      'call {"call":"next"}',
+    ]);
+  });
+
+  test("an account's story: what its registrar said and which pushes went out, newest first, the last two dozen", async () => {
+    const { bench, idOf, phone } = await withAccounts("anna", "bert");
+    await using _ = bench;
+    const story = async (username: string) =>
+      (
+        (await bench.operator("GET", `/operator/v1/accounts/${idOf(username)}`)).body as {
+          story: readonly Readonly<Record<string, unknown>>[];
+        }
+      ).story;
+    const status = { mode: "alternate", state: "refused", lastStatus: 403 } as const;
+    bench.edge.dispatcher.onEvent({ kind: "registrationChanged", accountId: idOf("anna"), status });
+    bench.clock.advance(5_000);
+    const subscriptionId = bench.store.subscriptionsOfAccount(idOf("anna"))[0]?.subscriptionId as SubscriptionId;
+    const targets = [{ deviceId: phone.deviceId as DeviceId, subscriptionId }];
+    bench.edge.dispatcher.onEvent({ kind: "notify", push: "refused", accountId: idOf("anna"), targets });
+    await bench.shards.until(() => bench.gateway.pushes.length === 1);
+    await Promise.resolve();
+    const [push, registration] = await story("anna");
+    expect(push).toMatchObject({ topic: "push", kind: "refused", outcome: "accepted", provider: "webhook" });
+    expect(registration).toMatchObject({ topic: "registration", state: "refused", lastStatus: 403 });
+    expect(Date.parse(String(push?.at)) - Date.parse(String(registration?.at))).toBe(5_000);
+    expect(await story("bert")).toEqual([]);
+    for (let n = 0; n < 30; n++)
+      bench.edge.dispatcher.onEvent({ kind: "registrationChanged", accountId: idOf("anna"), status });
+    expect((await story("anna")).length).toBe(24);
+  });
+
+  test("history: what the figures were, an hour of them, oldest first", async () => {
+    const clock = new VirtualClock();
+    const lane = new Lane(new SharedArrayBuffer(Lane.bytes(1)), 0);
+    const history = new FigureHistory(new Metrics({ lanes: [lane], startedAtMs: 0 }), clock);
+    for (let n = 0; n < 365; n++) {
+      lane.set(Counter.registrationsRegistered, n);
+      lane.set(Counter.loopDelayMs, n % 7);
+      history.sample();
+      clock.advance(10_000);
+    }
+    const { atSec, registrations, memoryBytes, loopDelayMs } = history.view();
+    expect([atSec.length, registrations.registered.length, memoryBytes.length]).toEqual([360, 360, 360]);
+    expect((atSec.at(-1) ?? 0) - (atSec[0] ?? 0)).toBeCloseTo(3_590, 3);
+    expect([registrations.registered[0], registrations.registered.at(-1), registrations.idle.at(-1)]).toEqual([
+      5, 364, 0,
+    ]);
+    expect(loopDelayMs.slice(0, 3)).toEqual([5, 6, 0]);
+    await using bench = await EdgeBench.open();
+    expect((await bench.operator("GET", "/operator/v1/history")).body).toMatchObject({ loopDelayMs: [0] });
   });
 });

@@ -179,7 +179,7 @@ describe("live calls", () => {
       const startedAtMs = clock.wallMs();
       const from = { uri: "sip:x" };
       const live = { call, callId: call, accountId: "a" as AccountId, from, startedAtMs };
-      calls.waking({ ...live, deadlineMs: startedAtMs + 40_000 }, device, false);
+      calls.waking({ ...live, deadlineMs: startedAtMs + 40_000 }, device, false, "fcm");
       if (acceptedFirst) calls.accepted(call, device);
       clock.advance(ms);
       calls.tunnelOpened(device);
@@ -221,6 +221,7 @@ describe("live calls", () => {
         },
         device,
         false,
+        "fcm",
       );
     }
     calls.stateOf("ends" as CallUuid, "missed", true);
