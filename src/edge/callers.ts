@@ -19,6 +19,9 @@ const perDevice = { burst: 600, perSec: 50, keysMax: 200_000 };
 /** Requests from one address; a carrier's NAT has thousands of phones behind it. */
 const perAddress = { burst: 10_000, perSec: 1_000, keysMax: addressesMax };
 
+/** Test pushes that one address may ask for; a person presses a button. Web Push goes to whatever server a device has named. */
+const testPushes = { burst: 100, perSec: 1, keysMax: addressesMax };
+
 function tooMany(retryAfterSec: number): ReturnType<typeof refused> {
   return refused(429, "tooManyRequests", { retryAfterSec });
 }
@@ -38,6 +41,7 @@ export class Callers {
   readonly #guesses: Readonly<Record<Guess, RateLimiter>>;
   readonly #devices: RateLimiter;
   readonly #addressLimit: RateLimiter;
+  readonly #testPushes: RateLimiter;
   readonly #addresses = new WeakMap<Request, string>();
 
   constructor(options: { readonly store: Store; readonly tokens: DeviceTokens; readonly clock: Clock }) {
@@ -49,6 +53,7 @@ export class Callers {
     this.#guesses = { appKey: limiter("appKey"), token: limiter("token"), ticket: limiter("ticket") };
     this.#devices = new RateLimiter({ clock, ...perDevice });
     this.#addressLimit = new RateLimiter({ clock, ...perAddress });
+    this.#testPushes = new RateLimiter({ clock, ...testPushes });
   }
 
   /** Notes where a request came from; a refusal when that address asks too much. */
@@ -68,6 +73,12 @@ export class Callers {
   /** Counts a wrong key, token or ticket. */
   guessedWrong(guess: Guess, request: Request): void {
     this.#guesses[guess].take(this.#keyOf(request));
+  }
+
+  /** A refusal when this address has asked for too many test pushes, whichever devices they were for. */
+  mayTestPush(request: Request): Result<undefined> {
+    const waitSec = this.#testPushes.take(this.#keyOf(request));
+    return waitSec > 0 ? tooMany(waitSec) : done(undefined);
   }
 
   /** The device of a request's bearer token. */

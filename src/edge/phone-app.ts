@@ -80,7 +80,7 @@ function enrolRoute({ callers, devices }: PhoneParts) {
 }
 
 function deviceRoutes(parts: PhoneParts) {
-  const { store, devices, receipts } = parts;
+  const { store, callers, devices, receipts } = parts;
   const view = (device: DeviceRecord): Response => {
     const now = store.device(device.deviceId) ?? device;
     return json(deviceView(now, devices.leaseUntilMs(now), receipts.of(now.deviceId)));
@@ -119,7 +119,9 @@ function deviceRoutes(parts: PhoneParts) {
     )
     .post(
       "/v1/devices/me/test-push",
-      async ({ device }) => {
+      async ({ device, request }) => {
+        const may = callers.mayTestPush(request);
+        if (!may.ok) return problem(may.refusal);
         const { id, delivery } = await devices.testPush(device);
         const reason = delivery.kind === "accepted" ? undefined : delivery.reason;
         return json({ id, outcome: delivery.kind, reason }, 202);

@@ -124,6 +124,17 @@ describe("device", () => {
     expect([answer.status, faultFields(answer)]).toEqual([422, ["name"]]);
   });
 
+  test("test pushes are a hundred at a time from one address, then one a second, whichever devices they are for", async () => {
+    await using bench = await EdgeBench.open();
+    const phones = [await bench.phone(), await bench.phone()];
+    const ask = async (n: number) =>
+      (await bench.call("POST", "/v1/devices/me/test-push", phones[n % 2]?.token)).status;
+    for (let n = 0; n < 100; n++) expect(await ask(n)).toBe(202);
+    expect([await ask(0), await ask(1), bench.gateway.pushes.length]).toEqual([429, 429, 100]);
+    bench.clock.advance(1_000);
+    expect(await ask(1)).toBe(202);
+  });
+
   test("a test push tells what the provider said", async () => {
     await using bench = await EdgeBench.open();
     const phone = await bench.phone();
