@@ -1,5 +1,5 @@
 import type { AccountId, CallUuid, DeviceId, RegistrationIndex, TunnelId } from "../base/ids.ts";
-import type { PeerId, Source } from "../net/network.ts";
+import type { ConnectionId, PeerId, Source } from "../net/network.ts";
 import { Method } from "../sip/message/method.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
@@ -14,6 +14,10 @@ import type { AnchorOptions } from "./options.ts";
 import { makeParts, type Parts } from "./parts.ts";
 
 export type { AnchorOptions, AnchorSettings, Uplink } from "./options.ts";
+
+function udpSource(address: string, port: number): Source {
+  return { transport: "udp", address, port, connection: 0 as ConnectionId };
+}
 
 /** How much of each kind is held: for tests of what is left behind, and for a shard's summary. */
 export interface AnchorSizes {
@@ -150,6 +154,11 @@ export class Anchor {
   /** A provider's answer to the wake of a device. */
   onDelivery(delivery: Extract<Command, { kind: "delivery" }>): void {
     this.#parts.inbound.onDelivery(delivery);
+  }
+
+  /** Answers what came to the shard's last life, which has left it behind. */
+  lastAnswer({ address, port, text }: Extract<Command, { kind: "lastAnswer" }>): void {
+    this.#parts.core.options.network.reply(udpSource(address, port), Buffer.from(text, "latin1"));
   }
 
   /** The device is no longer the account's: it is not rung for it, and may not speak for it. Running calls go on. */

@@ -1,4 +1,5 @@
 import { keepSource, type Source } from "../net/network.ts";
+import { latin1 } from "../sip/message/chars.ts";
 import { Method } from "../sip/message/method.ts";
 import { viaLines } from "../sip/message/rewrite.ts";
 import { scan } from "../sip/message/scan.ts";
@@ -6,6 +7,8 @@ import { SipView } from "../sip/message/view.ts";
 import { writeResponse, type ResponseOptions } from "../sip/message/write-response.ts";
 import { timerHMs } from "../sip/transaction/timers.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
+import type { LastWord } from "../workers/protocol.ts";
+import { newTag } from "./call-uuid.ts";
 import type { Belonging, Core } from "./core.ts";
 import { DeviceLink } from "./device-link.ts";
 import { phoneAsksMs } from "./limits.ts";
@@ -19,6 +22,7 @@ export abstract class Asker {
   readonly belonging: Belonging;
   protected readonly core: Core;
   #finalStatus = 0;
+  #willId: string | undefined;
 
   constructor(core: Core, tx: ServerTransaction, belonging: Belonging) {
     this.core = core;
@@ -38,14 +42,27 @@ export abstract class Asker {
 
   /** Answers ourselves. */
   answer(status: number, reason: string, options: ResponseOptions = {}): void {
+    const stamped = { ...options, ...this.#stamp() };
+    this.#send(writeResponse(this.core.writer, this.tx.request, status, reason, stamped), status);
+  }
+
+  /** To whom the answer would have to go should this shard die first, and under which name it is kept; undefined: to nobody. */
+  protected abstract heirOf(text: string): { readonly id: string; readonly word: LastWord } | undefined;
+
+  /** An INVITE that was told to wait is answered even if this shard dies. One that was not comes again by itself. */
+  #leaveWill(): void {
+    const { core, tx } = this;
+    const options = { toTag: newTag(core.options.random), ...this.#stamp() };
+    const bytes = writeResponse(core.writer, tx.request, 500, "Server Internal Error", options);
+    const heir = this.heirOf(latin1(bytes, 0, bytes.length));
+    if (heir === undefined) return;
+    this.#willId = heir.id;
+    core.will(heir.id, heir.word);
+  }
+
+  #stamp(): Pick<ResponseOptions, "received"> {
     const received = this.received();
-    this.#send(
-      writeResponse(this.core.writer, this.tx.request, status, reason, {
-        ...options,
-        ...(received === undefined ? {} : { received }),
-      }),
-      status,
-    );
+    return received === undefined ? {} : { received };
   }
 
   protected abstract rewritten(view: SipView): Uint8Array;
@@ -59,9 +76,12 @@ export abstract class Asker {
     if (status >= 200 && this.#finalStatus === 0) {
       this.#finalStatus = status;
       this.onFinal(bytes, status);
+      if (this.#willId !== undefined) this.core.will(this.#willId, undefined);
     }
     this.core.sent(this.belonging, this.party, bytes);
     this.core.transactions.respond(this.tx, bytes, status);
+    const waits = status < 200 && this.tx.method === Method.invite && this.#finalStatus === 0;
+    if (waits && this.#willId === undefined) this.#leaveWill();
   }
 }
 
@@ -95,6 +115,13 @@ export class ServerAsker extends Asker {
     return this.source;
   }
 
+  /** Over a stream the server sees its connection break. */
+  protected override heirOf(text: string): { readonly id: string; readonly word: LastWord } | undefined {
+    const { transport, address, port } = this.source;
+    if (transport !== "udp") return undefined;
+    return { id: `${address} ${port} ${this.tx.branch}`, word: { to: "server", address, port, text } };
+  }
+
   #stampedVias(): string {
     if (this.#vias === undefined) {
       const bytes = writeResponse(this.core.writer, this.tx.request, 100, "Trying", { received: this.source });
@@ -120,6 +147,11 @@ export class PhoneAsker extends Asker {
     if (!(tx.hop instanceof DeviceLink) || tx.method === Method.register) return;
     if (tx.method !== Method.invite) tx.hop.noteAnswered({ tx, bytes: bytes.slice(), untilMs: this.#untilMs });
     else if (status >= 300) tx.hop.noteAnswered({ tx, bytes: undefined, untilMs: this.core.nowMs() + timerHMs });
+  }
+
+  protected override heirOf(text: string): { readonly id: string; readonly word: LastWord } {
+    const { deviceId } = this.belonging;
+    return { id: `${deviceId} ${this.tx.branch}`, word: { to: "phone", deviceId, text } };
   }
 
   protected override get party(): "device" {

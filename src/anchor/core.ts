@@ -1,11 +1,14 @@
 import type { AccountId, DeviceId, RegistrationIndex } from "../base/ids.ts";
 import type { Source } from "../net/network.ts";
 import { Counter, type CounterName } from "../observe/lanes.ts";
-import type { MethodId } from "../sip/message/method.ts";
+import { latin1 } from "../sip/message/chars.ts";
+import { Method, type MethodId } from "../sip/message/method.ts";
 import { scan, ScanResult } from "../sip/message/scan.ts";
 import { SipView } from "../sip/message/view.ts";
+import { writeCancel } from "../sip/message/write-ack-cancel.ts";
 import { MessageWriter } from "../sip/message/writer.ts";
 import { Transactions, type ClientTransaction, type TransactionUser } from "../sip/transaction/transactions.ts";
+import type { LastWord } from "../workers/protocol.ts";
 import { Alarms } from "./alarms.ts";
 import { AnswerRepeats } from "./answer-repeats.ts";
 import { CallBook, type CallRecord } from "./call-book.ts";
@@ -14,6 +17,7 @@ import { DialogTable } from "./dialog.ts";
 import { Flows, PeerHop, viaBy, type Flow, type TrackedHop } from "./flow.ts";
 import { Recorder, type Party } from "./ladder.ts";
 import type { AnchorOptions, AnchorSettings } from "./options.ts";
+import { shardLostReason } from "./reason.ts";
 
 /** Takes what becomes of a request that we sent. `source` is undefined for answers out of a tunnel. */
 export interface Responder {
@@ -62,6 +66,7 @@ export class Core {
   /** Scratch: what it holds is valid until the next message is written. */
   readonly writer = new MessageWriter();
   readonly #sent = new SipView();
+  readonly #willWriter = new MessageWriter();
 
   constructor(options: AnchorOptions, user: TransactionUser) {
     const { clock, random, network, uplink, lane } = options;
@@ -112,8 +117,21 @@ export class Core {
     const errand: Errand = { hop: by, responder, retried: false, repeats: 0 };
     const tx = this.transactions.request(by, by === hop ? bytes : viaBy(bytes, "TCP"), method, branch, errand);
     by.pending.add(tx);
-    if (hop instanceof DeviceLink && !hop.isOpen) hop.noteUnsent(tx);
+    if (!(hop instanceof DeviceLink)) return tx;
+    if (!hop.isOpen) hop.noteUnsent(tx);
+    if (method === Method.invite) {
+      const cancel = writeCancel(this.#willWriter, tx.request, shardLostReason);
+      this.will(tx.branch, { to: "phone", deviceId: hop.deviceId, text: textOf(cancel) });
+    }
     return tx;
+  }
+
+  /**
+   * What is said should this shard die; undefined: nothing any more. Stock stacks ring on when their tunnel closes; a CANCEL in it
+   * stops them.
+   */
+  will(id: string, word: LastWord | undefined): void {
+    this.options.uplink.emit({ kind: "will", id, ...(word === undefined ? {} : { word }) });
   }
 
   /** Sends an ACK: it has no transaction. */
@@ -154,7 +172,9 @@ export class Core {
 
   /** The transaction has its final answer, or none will come. */
   settled(tx: ClientTransaction): void {
-    errandOf(tx).hop.pending.delete(tx);
+    const { hop } = errandOf(tx);
+    if (!hop.pending.delete(tx)) return;
+    if (hop instanceof DeviceLink && tx.method === Method.invite) this.will(tx.branch, undefined);
   }
 
   /** Writes a message that we send into the ladder. */
@@ -174,6 +194,10 @@ export class Core {
   received(belonging: Belonging, from: Party, view: SipView): void {
     this.recorder.message(belonging.record?.ladder, belonging.accountId, from, "wakeline", view, belonging.deviceId);
   }
+}
+
+function textOf(bytes: Uint8Array): string {
+  return latin1(bytes, 0, bytes.length);
 }
 
 export function errandOf(tx: ClientTransaction): Errand {

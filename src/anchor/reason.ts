@@ -18,6 +18,9 @@ export const lostReason = 'SIP;cause=480;text="Phone lost"';
 /** ... when its BYE was challenged and it did not try again. */
 export const unrepeatedReason = 'SIP;cause=200;text="Phone has hung up"';
 
+/** What a phone is told when we have lost its call. */
+export const shardLostReason = 'SIP;cause=500;text="Call lost by the server"';
+
 /** All Reason values as one header value, as they came (rule 12: pass them on); undefined when there is none. */
 export function reasonOf(view: SipView): string | undefined {
   const values = listValues(view, Header.reason);

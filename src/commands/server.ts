@@ -50,6 +50,8 @@ export async function startServer(
     readonly logLevel: LogLevel;
     readonly env?: Readonly<Record<string, string | undefined>>;
     readonly onDrain?: () => void;
+    /** In place of a worker thread as it is: tests end one. */
+    readonly spawn?: typeof spawnShard;
   },
 ): Promise<RunningServer> {
   startLog(options.logLevel);
@@ -97,7 +99,7 @@ export async function startServer(
       shards: config.sip.shards,
       placement,
       spawn: (shard, events) =>
-        spawnShard(
+        (options.spawn ?? spawnShard)(
           {
             kind: "start",
             shard,

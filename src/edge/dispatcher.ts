@@ -134,6 +134,7 @@ export class Dispatcher {
       case "calls":
       case "call":
       case "frameForeign":
+      case "will":
       case "drained":
         return undefined;
       default:

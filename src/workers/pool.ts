@@ -4,6 +4,7 @@ import type { Log } from "../observe/log.ts";
 import type { Clock } from "../time/clock.ts";
 import type { OwnSocket } from "../net/own-sockets.ts";
 import type { TlsMaterial } from "../net/trust.ts";
+import { LastWill } from "./last-will.ts";
 import type {
   CallSummary,
   Command,
@@ -51,6 +52,9 @@ interface Slot {
   deaths: number;
   restarts: number;
   drained: boolean;
+  readonly will: LastWill;
+  /** What the last life left to be answered. */
+  lastAnswers: readonly Command[];
 }
 
 interface Waiting {
@@ -75,7 +79,8 @@ const lost: RegistrationStatus = { mode: "auto", state: "idle", lastReason: "sha
 /**
  * Supervises the shard workers and knows which one owns an account. Commands go down in one batch a turn of the loop; a
  * question resolves with its reply or, when the shard dies or stays silent, with the answer named at each method. A dead
- * shard is started again; it finds its registrations in its mapped file, and the pool tells it the tunnels that are open.
+ * shard's calls are gone: its last will is told to the phones. It is started again, finds its registrations in its mapped file, and
+ * hears of the tunnels that are open.
  */
 export class Pool {
   readonly #slots: Slot[] = [];
@@ -115,6 +120,8 @@ export class Pool {
         deaths: 0,
         restarts: 0,
         drained: false,
+        will: new LastWill(),
+        lastAnswers: [],
       });
     }
   }
@@ -402,6 +409,8 @@ export class Pool {
       const owned = tunnel.accounts.get(shard);
       if (owned !== undefined) slot.queue.push(tunnelOpenedCommand(tunnelId, tunnel, owned, undefined));
     }
+    slot.queue.push(...slot.lastAnswers);
+    slot.lastAnswers = [];
     this.#flushSoon(shard);
   }
 
@@ -427,6 +436,9 @@ export class Pool {
     slot.deaths++;
     slot.restarts++;
     this.#log.error("shard.lost", { shard, reason, restartInMs: delayMs });
+    const { events, answers } = slot.will.execute(this.#tunnelsByDevice(), this.#clock.wallMs());
+    for (const event of events) this.#sink(event, shard);
+    slot.lastAnswers = answers.map((answer) => ({ kind: "lastAnswer", ...answer }));
     setTimeout(() => this.#open(shard), delayMs);
   }
 
@@ -460,9 +472,18 @@ export class Pool {
       case "frameForeign":
         this.#passOn(shard, event);
         return;
+      case "will":
+        slot.will.onEvent(event);
+        return;
       default:
+        slot.will.onEvent(event);
         this.#sink(event, shard);
     }
+  }
+
+  /** The present tunnel of each device: the newest takes over. */
+  #tunnelsByDevice(): ReadonlyMap<DeviceId, TunnelId> {
+    return new Map([...this.#tunnels].map(([tunnelId, { deviceId }]) => [deviceId, tunnelId]));
   }
 
   /** The next shard of the device is asked; it answers itself when it is the last. */

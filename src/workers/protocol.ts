@@ -85,12 +85,22 @@ export type Command =
       /** With "accepted": when the device has not come by then, one more push is worth it. Learned of this device. */
       readonly silenceMs?: number;
     }
+  /** What the shard's last life left to be answered, to its UDP peer. */
+  | ({ readonly kind: "lastAnswer" } & Extract<LastWord, { to: "server" }>)
   | { readonly kind: "subscriptionRemoved"; readonly accountId: AccountId; readonly deviceId: DeviceId }
   | { readonly kind: "reload"; readonly tls: TlsMaterial }
   /** Sockets of this server, of other shards too: no account may name them as its server. */
   | { readonly kind: "ownSockets"; readonly sockets: readonly OwnSocket[] }
   | { readonly kind: "drain"; readonly drainMs: number }
   | { readonly kind: "stop" };
+
+/**
+ * A message for whom a shard that dies leaves waiting: the phone that it rings (CANCEL) or that calls (its answer), and over UDP the
+ * server (its answer; over streams it sees the connection break).
+ */
+export type LastWord =
+  | { readonly to: "phone"; readonly deviceId: DeviceId; readonly text: string }
+  | { readonly to: "server"; readonly address: string; readonly port: number; readonly text: string };
 
 /** Why a device is woken once more for the same call. */
 export type WakeAgain = "silent" | "lost";
@@ -219,6 +229,8 @@ export type Event =
   /** For the journal; sent at each change of state of an inbound call. */
   | { readonly kind: "journal"; readonly summary: CallSummary; readonly targets: readonly DeviceId[] }
   | { readonly kind: "frame"; readonly tunnelId: TunnelId; readonly text: string }
+  /** What the pool is to have said should this shard die. Without `word`: no longer. */
+  | { readonly kind: "will"; readonly id: string; readonly word?: LastWord }
   /** This shard does not own what the frame is about; the pool asks the device's next shard. */
   | { readonly kind: "frameForeign"; readonly tunnelId: TunnelId; readonly text: string }
   /** RFC 8599 parameters of a REGISTER through the tunnel: refresh the device's push token. */

@@ -202,6 +202,8 @@ export class ShardCore implements NetworkReceiver {
       }
       case "delivery":
         return anchor.onDelivery(command);
+      case "lastAnswer":
+        return anchor.lastAnswer(command);
       case "subscriptionRemoved":
         return anchor.subscriptionRemoved(command.accountId, command.deviceId);
       case "drain":

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type RunningServer, startServer } from "../../src/commands/server.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import type { ShardThread } from "../../src/workers/pool.ts";
+import { spawnShard } from "../../src/workers/spawn-shard.ts";
 import type { SipText } from "../fakes/sip-text.ts";
 import { Inbox, until } from "./inbox.ts";
 import { Provider } from "./provider.ts";
@@ -62,6 +64,7 @@ export class Lab {
   readonly #phones: Phone[] = [];
   /** Push tokens of apps that were removed: 410. */
   readonly dead: Set<string>;
+  readonly #threads: Set<ShardThread>;
 
   private constructor(parts: {
     provider: Provider;
@@ -70,6 +73,7 @@ export class Lab {
     relay: ReturnType<typeof Bun.serve>;
     pushes: Inbox<Delivered>;
     dead: Set<string>;
+    threads: Set<ShardThread>;
   }) {
     this.provider = parts.provider;
     this.folder = parts.folder;
@@ -77,6 +81,7 @@ export class Lab {
     this.#relay = parts.relay;
     this.#pushes = parts.pushes;
     this.dead = parts.dead;
+    this.#threads = parts.threads;
   }
 
   static async open(options: LabOptions = {}): Promise<Lab> {
@@ -126,8 +131,14 @@ ${(options.app?.(folder) ?? []).join("\n")}
 `,
     );
     const provider = await Provider.open();
-    const server = await startServer(loadConfig(file, {}), { logLevel: "error", env: {} });
-    return new Lab({ provider, folder, server, relay, pushes, dead });
+    const threads = new Set<ShardThread>();
+    const spawn: typeof spawnShard = (start, events) => {
+      const thread = spawnShard(start, events);
+      threads.add(thread);
+      return thread;
+    };
+    const server = await startServer(loadConfig(file, {}), { logLevel: "error", env: {}, spawn });
+    return new Lab({ provider, folder, server, relay, pushes, dead, threads });
   }
 
   async close(): Promise<void> {
@@ -136,6 +147,21 @@ ${(options.app?.(folder) ?? []).join("\n")}
     await this.#relay.stop(true);
     this.provider.close();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Every shard's thread ends, as by a fault; resolves once all have come back. */
+  async killShards(): Promise<void> {
+    const killed = [...this.#threads];
+    this.#threads.clear();
+    for (const thread of killed) thread.terminate();
+    await until(
+      () => "the shards are not ready",
+      async () =>
+        this.#threads.size === killed.length &&
+        (await fetch(`http://127.0.0.1:${this.#server.operatorPort}/health/ready`)).ok
+          ? true
+          : undefined,
+    );
   }
 
   get url(): string {

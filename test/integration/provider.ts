@@ -43,7 +43,11 @@ export class Provider implements Party {
     provider.#socket = await Bun.udpSocket({
       hostname: address,
       port: 0,
-      socket: { data: (_socket, bytes, port, from) => provider.#receive(bytes.toString("latin1"), port, from) },
+      socket: {
+        data: (_socket, bytes, port, from) => provider.#receive(bytes.toString("latin1"), port, from),
+        // What it sends to a shard that is not there right now is lost, as anywhere.
+        error: () => {},
+      },
     });
     return provider;
   }

@@ -17,7 +17,7 @@ export function judge(world: World): void {
 }
 
 function judgeLeftovers(world: World): void {
-  for (const [name, size] of Object.entries(world.core.sizes())) {
+  for (const [name, size] of Object.entries({ ...world.core.sizes(), will: world.pool.will.size })) {
     if (size !== 0) world.complain("nothing is left", `${name}: ${size}`, "");
   }
   if (world.count("callsRunning") !== 0) world.complain("nothing is left", "calls running", "");

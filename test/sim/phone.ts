@@ -193,7 +193,8 @@ export class Phone extends Ua {
   }
 
   /**
-   * The shard has died and forgotten its calls. Whoever holds the phone sees to it: answers into the void, or puts it down.
+   * The shard has died and forgotten its calls. Where its will does not reach, whoever holds the phone sees to it: answers into the
+   * void, or puts it down.
    */
   orphaned(): void {
     // What the old shard had sent is still under way.

@@ -1,6 +1,7 @@
 import type { AccountId, DeviceId, TunnelId } from "../../src/base/ids.ts";
 import { labelOf, type Rung } from "../../src/base/ladder.ts";
 import type { Uplink } from "../../src/anchor/anchor.ts";
+import { LastWill } from "../../src/workers/last-will.ts";
 import type { Command, Event } from "../../src/workers/protocol.ts";
 import type { VirtualWire } from "../fakes/virtual-network.ts";
 import type { Dice } from "./dice.ts";
@@ -31,6 +32,7 @@ export class SimPool implements Uplink {
   wakes = 0;
   frames = 0;
   readonly tunnels = new Map<TunnelId, SimTunnel>();
+  readonly will = new LastWill();
   readonly #world: PoolWorld;
   readonly #dice: Dice;
   readonly #weather: PoolWeather;
@@ -45,6 +47,7 @@ export class SimPool implements Uplink {
 
   emit(event: Event): void {
     this.#world.seen(event);
+    this.will.onEvent(event);
     const { wire } = this.#world;
     switch (event.kind) {
       case "wake":
@@ -115,6 +118,14 @@ export class SimPool implements Uplink {
       });
     });
     return tunnel;
+  }
+
+  /** The shard has died: its will is told. Returns what its next life has to answer. */
+  executeWill(wallMs: number): readonly Command[] {
+    const open = new Map([...this.tunnels.values()].map(({ phone, tunnelId }) => [phone.deviceId, tunnelId]));
+    const { events, answers } = this.will.execute(open, wallMs);
+    for (const event of events) this.emit(event);
+    return answers.map((answer) => ({ kind: "lastAnswer", ...answer }));
   }
 
   /** The shard was started again: it is told of every tunnel that is open. */

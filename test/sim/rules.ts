@@ -63,9 +63,9 @@ export function checkToServer(passage: Passage, complain: (rule: string, text: s
 
 /** What goes upward: no password, no credentials and no line token in what people may read. */
 export function checkEvent(event: Event, complain: (rule: string, text: string, callId: string) => void): void {
-  if (event.kind === "frame" || event.kind === "frameForeign") {
-    if (event.text.includes(secretMarker))
-      complain("no secret in a frame", firstLineOf(event.text), callIdOf(event.text));
+  if (event.kind === "frame" || event.kind === "frameForeign" || event.kind === "will") {
+    const text = event.kind === "will" ? (event.word?.text ?? "") : event.text;
+    if (text.includes(secretMarker)) complain("no secret in a frame", firstLineOf(text), callIdOf(text));
     return;
   }
   const text = JSON.stringify(event);

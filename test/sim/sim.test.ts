@@ -60,6 +60,34 @@ describe("a shard that dies", () => {
   });
 });
 
+describe("a shard that dies while phones ring and call", () => {
+  test("they fall silent, callers hear an end, and so do phones that called", () => {
+    const world = calm(6);
+    const phones = [...world.phones.values()];
+    const calls = Array.from({ length: 10 }, (_, n) => world.trunk.place(`u${n + 1}`, patient));
+    for (const phone of phones.slice(20, 25)) phone.openNow();
+    world.run(500);
+    for (const phone of phones.slice(20, 25)) phone.call(phone.accounts[0]?.username ?? "", "callee1");
+    const rings = (): number => phones.filter(({ ringing }) => ringing.size > 0).length;
+    world.wire.runUntil(() => rings() >= 8, 10_000);
+    expect(rings()).toBeGreaterThanOrEqual(8);
+    const open = (): number =>
+      phones
+        .flatMap(({ asked }) => [...asked.values()])
+        .filter((one) => one.request.method === "INVITE" && one.finalStatus === 0).length;
+    expect(open()).toBeGreaterThan(0);
+    const unanswered = calls.filter((call) => call?.asked?.finalStatus === 0);
+    world.crash();
+    world.run(50);
+    expect(rings()).toBe(0);
+    expect(open()).toBe(0);
+    expect(unanswered.map((call) => call?.asked?.finalStatus)).toEqual(unanswered.map(() => 500));
+    world.run(100_000);
+    expect(world.violations).toEqual([]);
+    expect(world.pool.will.size).toBe(0);
+  });
+});
+
 describe("an app that is ended while it rings", () => {
   test("is woken again and answers: the caller notices nothing", () => {
     const world = calm(5);

@@ -321,7 +321,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     this.core.start();
   }
 
-  /** The worker dies and another one maps the same columns: nothing but those is left. */
+  /** The worker dies and another one maps the same columns: nothing but those, and its will, is left. */
   crash(): void {
     this.restarts++;
     this.note("", happened("crash"));
@@ -330,8 +330,10 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     for (const name of Object.keys(Counter) as CounterName[]) {
       if (name.startsWith("registrations") || name === "callsRunning") this.lane.set(Counter[name], 0);
     }
+    const answers = this.pool.executeWill(this.clock.wallMs());
     [this.host, this.core] = this.#boot();
     this.core.start();
+    for (const answer of answers) this.command(answer);
     this.pool.tellTunnels();
     for (const phone of this.phones.values()) phone.orphaned();
   }

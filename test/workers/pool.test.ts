@@ -150,6 +150,28 @@ describe("pool", () => {
     pool.stop();
   });
 
+  test("a dead shard's will is told, and its next life gives the answers that it left", async () => {
+    const { pool, life, seen, respawn } = await openPool(2);
+    pool.tunnelOpened(3 as TunnelId, device, [account(1)], undefined, false);
+    pool.tunnelOpened(tunnel, device, [account(1)], undefined, false);
+    const answer = { to: "server", address: "192.0.2.1", port: 5060, text: "SIP/2.0 500" } as const;
+    life(1, 0).events.onEvents([
+      { kind: "will", id: "1", word: { to: "phone", deviceId: device, text: "CANCEL" } },
+      { kind: "will", id: "2", word: answer },
+    ]);
+    // Of the other shard, which lives.
+    life(0, 0).events.onEvents([{ kind: "will", id: "1", word: { to: "phone", deviceId: device, text: "another" } }]);
+    expect(seen).toEqual([]);
+    const again = respawn();
+    life(1, 0).events.onGone("killed by the test");
+    // At once, not when the next one is ready; by the newest tunnel.
+    expect(seen).toEqual([{ kind: "frame", tunnelId: tunnel, text: "CANCEL" }]);
+    await again;
+    expect(await life(1, 1).next("lastAnswer")).toEqual({ kind: "lastAnswer", ...answer });
+    pool.stop();
+    expect(seen).toHaveLength(1);
+  });
+
   test("a frame goes to each shard of the device in turn, and only the last one is told so", async () => {
     const { pool, life, seen } = await openPool(3);
     pool.tunnelOpened(tunnel, device, [account(2), account(0)], undefined, false);
