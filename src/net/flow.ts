@@ -20,6 +20,8 @@ export type FlowSocket = Socket<StreamFlow>;
 export interface FlowOwner {
   nowMs(): number;
   onFlowOpen(flow: StreamFlow): void;
+  /** A server has shown a certificate that is good. `der`: valid during the call. */
+  onFlowCertificate(flow: StreamFlow, serverName: string, der: Uint8Array): void;
   /** bytes[from, to) is one message; valid only during the call. */
   onFlowMessage(flow: StreamFlow, bytes: Uint8Array, from: number, to: number): void;
   /** A ping came, which has been answered. */
@@ -233,9 +235,10 @@ export class StreamFlow implements FrameReceiver {
       else this.cut("TLS handshake failed");
       return;
     }
-    const fault = certificateFault(socket, success, error, this.#serverName);
-    if (fault === undefined) this.#opened();
-    else this.cut(fault);
+    const judged = judgeCertificate(socket, success, error, this.#serverName);
+    if (typeof judged === "string") return this.cut(judged);
+    this.#owner.onFlowCertificate(this, this.#serverName ?? this.address, judged);
+    this.#opened();
   }
 
   onData(bytes: Uint8Array): void {
@@ -352,12 +355,13 @@ export class StreamFlow implements FrameReceiver {
   }
 }
 
-function certificateFault(
+/** The certificate, or what is wrong with it. */
+function judgeCertificate(
   socket: FlowSocket,
   success: boolean,
   error: Error | null,
   serverName: string | undefined,
-): string | undefined {
+): Uint8Array | string {
   const code = error !== null && "code" in error ? String(error.code) : undefined;
   if (error !== null && code !== nameDiffers) return `certificate not trusted: ${code ?? error.message}`;
   if (error === null && !(success && socket.authorized)) return "TLS handshake failed";
@@ -365,7 +369,7 @@ function certificateFault(
   const der =
     typeof certificate === "object" && certificate !== null && "raw" in certificate ? certificate.raw : undefined;
   if (!(der instanceof Uint8Array) || serverName === undefined) return "no certificate";
-  return certifies(readCertificateNames(der), serverName) ? undefined : `certificate is not for ${serverName}`;
+  return certifies(readCertificateNames(der), serverName) ? der : `certificate is not for ${serverName}`;
 }
 
 /** Handlers that hand everything to the flow in `socket.data`: ours, and accepted ones once they have one. */

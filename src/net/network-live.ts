@@ -1,4 +1,5 @@
 import { Counter, type Lane } from "../observe/lanes.ts";
+import { type Log, silentLog } from "../observe/log.ts";
 import type { Clock } from "../time/clock.ts";
 import type { BunSender, SendPath } from "./datagram-wire.ts";
 import type { EgressPolicy } from "./egress.ts";
@@ -46,6 +47,7 @@ export interface NetworkOptions {
   readonly lane: Lane;
   readonly clock: Clock;
   readonly receiver: NetworkReceiver;
+  readonly log?: Log | undefined;
   /** How bursts leave; found by trial when absent. */
   readonly sendPath?: SendPath | undefined;
   /** For tests: the C library (null: none), Bun's sockets, and routes. */
@@ -125,9 +127,9 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
 
   constructor(options: NetworkOptions, authorities: readonly string[]) {
     this.#options = options;
-    const { egress, clock, lane } = options;
+    const { egress, clock, lane, log = silentLog } = options;
     const isTrial = (peer: PeerId): boolean => this.#twins.has(peer);
-    this.#streams = new Streams({ peers: this.#peers, egress, clock, lane, receiver: this, authorities, isTrial });
+    this.#streams = new Streams({ peers: this.#peers, egress, clock, lane, receiver: this, authorities, isTrial, log });
     this.#local = new LocalAddresses({
       clock,
       listen: options.listen,

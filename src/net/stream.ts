@@ -1,4 +1,7 @@
+import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import { Counter, type Lane } from "../observe/lanes.ts";
+import type { Log } from "../observe/log.ts";
 import { type FrameFault, FrameFaultReason } from "../sip/message/framing.ts";
 import { Header } from "../sip/message/header.ts";
 import { scan } from "../sip/message/scan.ts";
@@ -24,6 +27,8 @@ import { StreamListener } from "./stream-listener.ts";
 import type { TlsMaterial } from "./trust.ts";
 
 const tls12 = 0x0303;
+/** Servers whose certificate is remembered. */
+const certificatesMax = 4_096;
 const refusalBytesMax = 8_192;
 
 const faultReason: Readonly<Record<FrameFault["reason"], readonly [status: number, reason: string]>> = {
@@ -49,6 +54,8 @@ export interface StreamsOptions {
   readonly isTrial?: (peer: PeerId) => boolean;
   /** PEM of the authorities that may vouch for a server. */
   readonly authorities: readonly string[];
+  /** Hears when a server's certificate is another than before. */
+  readonly log: Log;
 }
 
 /**
@@ -63,6 +70,8 @@ export class Streams implements FlowOwner {
   readonly #listeners: StreamListener[] = [];
   readonly #queued = new Set<StreamFlow>();
   readonly #failedAtMs = new Map<PeerId, number>();
+  /** Hash of the certificate that each server showed last, by name and address. */
+  readonly #certificates = new LRUCache<string, string>({ max: certificatesMax });
   readonly #source: Source = { transport: "tcp", address: "", port: 0, connection: 0 as ConnectionId };
   readonly #view = new SipView();
   readonly #writer = new MessageWriter(refusalBytesMax);
@@ -195,6 +204,16 @@ export class Streams implements FlowOwner {
   }
 
   onFlowOpen(): void {}
+
+  /** A renewal looks like this, and so does somebody in between whom an authority trusts: the operator may want to know. */
+  onFlowCertificate({ address }: StreamFlow, serverName: string, der: Uint8Array): void {
+    const key = `${serverName} ${address}`;
+    const hash = createHash("sha256").update(der).digest("hex");
+    const before = this.#certificates.get(key);
+    this.#certificates.set(key, hash);
+    if (before !== undefined && before !== hash)
+      this.#options.log.warn("tls.certificateChanged", { server: serverName, address, sha256: hash });
+  }
 
   onFlowMessage(flow: StreamFlow, bytes: Uint8Array, from: number, to: number): void {
     const { lane, receiver } = this.#options;

@@ -118,6 +118,7 @@ async function start(options: ShardStart): Promise<void> {
     egress,
     lane,
     clock,
+    log,
     receiver: {
       onMessage: (bytes, from, to, source) => {
         receiver?.onMessage(bytes, from, to, source);

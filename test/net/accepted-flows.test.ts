@@ -12,6 +12,7 @@ function setUp() {
   const owner: FlowOwner = {
     nowMs: () => 0,
     onFlowOpen() {},
+    onFlowCertificate() {},
     onFlowMessage() {},
     onFlowPing() {},
     onFlowFault() {},

@@ -11,6 +11,7 @@ test("one connection has 64 KiB a turn of the loop, however much has come at onc
   const owner: FlowOwner = {
     nowMs: () => 0,
     onFlowOpen: () => {},
+    onFlowCertificate: () => {},
     onFlowMessage: () => {
       if (++messages === 200) done.resolve();
     },
