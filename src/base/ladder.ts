@@ -29,6 +29,7 @@ export type DeviceName = (deviceId: string, nth: number) => string;
 
 const arrowChars = 25;
 const timeChars = 12;
+const deviceChars = 8;
 const indent = " ".repeat(timeChars + 2);
 const shaftMin = 3;
 
@@ -56,6 +57,11 @@ export function railsOf(
   ];
 }
 
+/** A device by the end of its id: the beginning of ids is the time, and much the same. */
+export function shortDevice(deviceId: string): string {
+  return `Device ${deviceId.slice(-deviceChars)}`;
+}
+
 /** Label of a message by its start line: `INVITE`, or `200 OK`. A line that is no start line is its own label. */
 export function labelOf(startLine: string): string {
   if (startLine.startsWith("SIP/2.0 ")) return startLine.slice("SIP/2.0 ".length);
@@ -77,7 +83,7 @@ export function ladderHead(rails: readonly Rail[]): string {
   );
 }
 
-/** One rung, `sinceMs` after the first: time, arrow, and its detail at the right. */
+/** One rung, `sinceMs` after the first: time, arrow, and at the right its detail or whom a push is for. */
 export function ladderLine(rails: readonly Rail[], rung: Rung, sinceMs: number): string {
   const from = railAt(rails, railKey(rung.from, rung.deviceId));
   const to = railAt(rails, railKey(rung.to, rung.deviceId));
@@ -92,12 +98,15 @@ export function ladderLine(rails: readonly Rail[], rung: Rung, sinceMs: number):
 }
 
 /**
- * A whole ladder in text, LF between lines, without one at the end. `rails`: as `railsOf` has them unless given. `isLong`: each message
+ * A whole ladder in text, LF between lines, without one at the end. `rails`: as `railsOf` has them, devices by their ids, unless given. `isLong`: each message
  * under its rung. Control characters, which could steer a terminal, become spaces.
  */
 export function ladderText(
   rungs: readonly Rung[],
-  { rails = railsOf(rungs), isLong = false }: { readonly rails?: readonly Rail[]; readonly isLong?: boolean } = {},
+  {
+    rails = railsOf(rungs, shortDevice),
+    isLong = false,
+  }: { readonly rails?: readonly Rail[]; readonly isLong?: boolean } = {},
 ): string {
   const startMs = rungs[0]?.atMs ?? 0;
   const lines = [ladderHead(rails)];
@@ -123,8 +132,11 @@ function railAt(rails: readonly Rail[], key: string): number {
   );
 }
 
-function behind({ detail }: Rung): string {
-  return detail === undefined ? "" : `  ${shown(detail)}`;
+/** What stands at the right: the detail, and the device that a push is for, whose rail the arrow does not touch. */
+function behind({ detail, deviceId, from, to }: Rung): string {
+  if (detail !== undefined) return `  ${shown(detail)}`;
+  const isPush = from === "push" || to === "push";
+  return isPush && deviceId !== undefined ? `  ${shown(shortDevice(deviceId))}` : "";
 }
 
 function shaft(label: string, width: number, isToRight: boolean): string {

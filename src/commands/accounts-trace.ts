@@ -1,4 +1,4 @@
-import { ladderHead, ladderLine, messageLines, railsOf, type Rung } from "../base/ladder.ts";
+import { ladderHead, ladderLine, messageLines, railsOf, type Rung, shortDevice } from "../base/ladder.ts";
 import type { ChoreConfig } from "../config/config.ts";
 import type { CommandIo } from "./io.ts";
 import { callOperator, OperatorCallError, record } from "./operator-call.ts";
@@ -32,7 +32,7 @@ export async function traceAccount(
   let head = "";
   for (;;) {
     const rungs = await tracedRungs(config, accountId);
-    const rails = railsOf(rungs);
+    const rails = railsOf(rungs, shortDevice);
     for (const rung of newIn(rungs, before)) {
       startMs ??= rung.atMs;
       // A device more makes a rail more.

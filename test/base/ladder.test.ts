@@ -3,10 +3,10 @@ import { labelOf, ladderText, type Rung } from "../../src/base/ladder.ts";
 
 const call: readonly Rung[] = [
   { atMs: 1_000, from: "server", to: "wakeline", label: "INVITE", text: "INVITE sip:a SIP/2.0\nCSeq: 1 INVITE\n" },
-  { atMs: 1_000.25, from: "wakeline", to: "push", deviceId: "a", label: "wake" },
-  { atMs: 1_900, from: "wakeline", to: "device", deviceId: "b", label: "INVITE" },
-  { atMs: 1_950, from: "device", to: "wakeline", deviceId: "b", label: "200 OK", detail: "INVITE" },
-  { atMs: 2_000, from: "wakeline", to: "device", deviceId: "a", label: "CANCEL" },
+  { atMs: 1_000.25, from: "wakeline", to: "push", deviceId: "0194-first", label: "wake" },
+  { atMs: 1_900, from: "wakeline", to: "device", deviceId: "0194-second", label: "INVITE" },
+  { atMs: 1_950, from: "device", to: "wakeline", deviceId: "0194-second", label: "200 OK", detail: "INVITE" },
+  { atMs: 2_000, from: "wakeline", to: "device", deviceId: "0194-first", label: "CANCEL" },
   { atMs: 41_000, from: "wakeline", to: "wakeline", label: "deadline" },
 ];
 
@@ -14,9 +14,9 @@ describe("a ladder in text", () => {
   test("has a rail a party and a line a rung, with the time since the first", () => {
     expect(ladderText(call)).toBe(
       [
-        "              Server                    Wakeline                  Device                    Device 2                  Push",
+        "              Server                    Wakeline                  Device 4-second           Device 94-first           Push",
         "      0.0 ms  │──────── INVITE ────────▶│                         │                         │                         │",
-        "      0.3 ms  │                         │─────────────────────────────────── wake ───────────────────────────────────▶│",
+        "      0.3 ms  │                         │─────────────────────────────────── wake ───────────────────────────────────▶│  Device 94-first",
         "    900.0 ms  │                         │──────── INVITE ────────▶│                         │                         │",
         "    950.0 ms  │                         │◀──────── 200 OK ────────│                         │                         │  INVITE",
         "   1000.0 ms  │                         │───────────────────── CANCEL ─────────────────────▶│                         │",

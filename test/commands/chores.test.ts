@@ -97,7 +97,7 @@ describe("chores on the running server", () => {
     const args = { config: config(place, server.port), action: "trace", account: ids[0] } as const;
     expect(await runAccounts({ ...args, trace: { minutes: 0, messages: true } }, io, {})).toBe(0);
     expect(io.outs).toEqual([
-      "              Server                    Wakeline                  Device",
+      "              Server                    Wakeline                  Device d",
       "      0.0 ms  │──────── INVITE ────────▶│                         │",
       "                INVITE sip:a SIP/2.0",
       "   1250.0 ms  │                         │◀──────── 200 OK ────────│  INVITE",

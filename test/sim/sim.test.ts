@@ -121,3 +121,19 @@ describe("a shard that drains", () => {
     expect(world.violations).toEqual([]);
   });
 });
+
+describe("a broken rule", () => {
+  test("is told with the ladder of its call and the line that plays the world again", () => {
+    const world = calm(3);
+    world.trunk.place("u1", patient);
+    world.run(30_000);
+    const [call] = world.trunk.calls.values();
+    world.complain("a rule for this test", "what broke it", call?.callId ?? "");
+    const told = tellOf({ seed: 3, world, calls: 1, answered: 1, outgoing: 0, simulatedMs: 0 });
+    expect(told).toMatch(/Server +Wakeline +Phone \d{3}\n/);
+    expect(told).toMatch(/│─+ INVITE ─+▶│ +│ {2}\d+ INVITE, to -/);
+    expect(told).toMatch(/● ✗ RULE BROKEN {2}a rule for this test: what broke it/);
+    expect(told).toEndWith("again: bun test/sim/run.ts --seconds 0 --seed 3");
+    expect(told).not.toMatch(/line=\w/);
+  });
+});
