@@ -13,8 +13,9 @@ const shims: Readonly<Record<string, string>> = {
   wakeline: `case "$1 $2" in "serve "*|"demo --page") exec trial "$@" ;; "bench "*) unset \${!WAKELINE_*} ;; esac
 exec "$BUN" "$REPOSITORY/src/main.ts" "$@"`,
   // A server in the foreground: until it is ready, then asked to end.
-  trial: `"$BUN" "$REPOSITORY/src/main.ts" "$@" $(test "$1" = demo && echo --port 0) >"$DESK/trial.log" 2>&1 & pid=$!
-until grep -qE '^ready|http://' "$DESK/trial.log"; do kill -0 $pid || { cat "$DESK/trial.log" >&2; exit 1; }; sleep 0.05; done
+  trial: `log=$(mktemp -p "$DESK"); test "$1" = demo && sign=http:// || sign=^ready
+"$BUN" "$REPOSITORY/src/main.ts" "$@" $(test "$1" = demo && echo --port 0) >"$log" 2>&1 & pid=$!
+until grep -q "$sign" "$log"; do kill -0 $pid || { cat "$log" >&2; exit 1; }; sleep 0.05; done
 kill -TERM $pid; wait $pid || test "$1" = demo # which may be asked before it listens`,
   bun: `case "$*" in "run start") exec trial serve ;; "run demo") exec trial demo --page ;; esac
 exec "$BUN" "$@"`,
@@ -22,6 +23,7 @@ exec "$BUN" "$@"`,
 shift 2; exec bun "$@"`,
   // As that user: here the test's own.
   runuser: `test "$1" = -u && test "$3" = -- && shift 3; exec "$@"`,
+  curl: 'exec "$BUN" "$REPOSITORY/test/manual/curl.ts" "$@"',
   useradd: ":",
   chown: ":",
   // The unit: one server on /etc/wakeline, or on the folder at hand.

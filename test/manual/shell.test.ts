@@ -32,7 +32,7 @@ describe("the manual's commands", () => {
   for (const page of pages()) {
     const found = fencesOf(page).filter(({ language }) => shell.includes(language));
     if (found.length === 0) continue;
-    test(`${page}: followed from top to bottom`, async () => {
+    test.concurrent(`${page}: followed from top to bottom`, async () => {
       const desk = await Desk.open(smaller);
       try {
         for (const fence of found) {

@@ -26,9 +26,10 @@ const languages: Readonly<Record<string, string>> = {
   ts: "typechecked",
   tsx: "typechecked",
   yaml: "parsed",
-  // No compiler of these two is on the machines that run the tests: people read them.
-  swift: "not compiled",
-  kotlin: "not compiled",
+  // No compiler of these is on the machines that run the tests: people read them.
+  swift: "not compiled: brackets counted",
+  kotlin: "not compiled: brackets counted",
+  xml: "not used: tags counted",
 };
 
 test("every fence of the manual is in a language that some test knows", () => {
@@ -92,6 +93,34 @@ describe("JSON and YAML", () => {
   });
 });
 
+describe("Swift, Kotlin and XML, which nothing here compiles", () => {
+  test("close what they open", () => {
+    const faults = [
+      ...fences("swift", "kotlin").filter(({ text }) => !closes(text, /[(){}[\]]/g, { "(": ")", "{": "}", "[": "]" })),
+      ...fences("xml").filter(({ text }) => {
+        const names = [...text.matchAll(/<(\/?)([\w:.-]+)[^>]*?(\/?)>/g)].filter(([, , , empty]) => empty === "");
+        const open: string[] = [];
+        return (
+          names.some(([, end, name = ""]) => (end === "" ? !open.push(name) : open.pop() !== name)) || open.length > 0
+        );
+      }),
+    ];
+    expect(faults.map(placeOf)).toEqual([]);
+  });
+});
+
+/** True when every bracket outside of texts and comments has its other half. */
+function closes(code: string, brackets: RegExp, pairs: Readonly<Record<string, string>>): boolean {
+  const plain = code.replaceAll(/"(?:\\.|[^"\\])*"|\/\/.*$/gm, "");
+  const open: string[] = [];
+  for (const [bracket] of plain.matchAll(brackets)) {
+    const other = pairs[bracket];
+    if (other !== undefined) open.push(other);
+    else if (open.pop() !== bracket) return false;
+  }
+  return open.length === 0;
+}
+
 describe("TypeScript and JavaScript", () => {
   /** What a reader has already, as the text around the snippets says; by its type where that is known. */
   const given: Readonly<Record<string, string>> = {
@@ -110,60 +139,77 @@ describe("TypeScript and JavaScript", () => {
     onPush: "(handler: (delivered: unknown) => void) => void",
   };
 
-  test("typechecks with what a reader has already", () => {
-    const root = join(folder, "typescript");
+  /** A page's script, or a service worker's: they know different things by the name of `self`. */
+  const worlds = [
+    { name: "page", lib: ["esnext", "dom"], types: ["bun"], self: undefined },
+    { name: "worker", lib: ["esnext", "webworker"], types: [], self: "ServiceWorkerGlobalScope" },
+  ] as const;
+
+  for (const world of worlds) {
+    test(`typechecks in a ${world.name} with what a reader has already`, () => {
+      const isHere = ({ text }: Fence): boolean =>
+        /\bself\.(clients|registration)\b/.test(text) === (world.name === "worker");
+      expect(faultsOf(fences("ts", "js", "tsx").filter(isHere), world)).toEqual([]);
+    });
+  }
+
+  /** What the compiler says, by place in the manual. */
+  function faultsOf(found: readonly Fence[], world: (typeof worlds)[number]): readonly string[] {
+    const root = join(folder, world.name);
     mkdirSync(root);
     symlinkSync(join(repository, "node_modules"), join(root, "node_modules"));
-    const snippets = new Map(fences("ts", "js", "tsx").map((fence, n) => [`snippet${n}.${extensionOf(fence)}`, fence]));
+    const snippets = new Map(
+      found.map((fence, n) => [`snippet${n}.${fence.language === "tsx" ? "tsx" : "ts"}`, fence]),
+    );
+    const all = world.self === undefined ? given : { ...given, self: world.self };
     for (const [name, { text }] of snippets) {
-      // A name that the snippet itself declares or imports is its own.
-      const own = new Set(
-        [...text.matchAll(/\b(?:const|let|function|class|import)\s+(?:\{([^}]*)\}|(\w+))/g)].flatMap(
-          ([, list = "", one = ""]) => [...list.split(",").map((each) => each.trim().split(/\s/).at(-1) ?? ""), one],
-        ),
-      );
-      const declared = Object.entries(given)
+      const own = ownNames(text);
+      const declared = Object.entries(all)
         .filter(([known]) => !own.has(known))
         .map(([known, type]) => `declare const ${known}: ${type};`);
       writeFileSync(join(root, name), `${text}\nexport {};\n${declared.join("\n")}\n`);
     }
-    const paths = {
-      "@wakeline/client": [join(repository, "sdk/src/index.ts")],
-      jssip: [join(repository, "node_modules/jssip")],
-    };
-    const options = {
+    const compilerOptions = {
       target: "esnext",
-      lib: ["esnext", "dom"],
+      lib: world.lib,
       module: "preserve",
       moduleResolution: "bundler",
-      types: ["bun"],
+      types: world.types,
+      allowImportingTsExtensions: true,
       noEmit: true,
       strict: true,
-      skipLibCheck: true,
-      allowImportingTsExtensions: true,
-      jsx: "react-jsx",
+      // Snippets in JavaScript are checked as TypeScript; their parameters have no types.
       noImplicitAny: false,
-      paths,
+      skipLibCheck: true,
+      jsx: "react-jsx",
+      paths: { "@wakeline/client": [join(repository, "sdk/src/index.ts")] },
     };
-    writeFileSync(
-      join(root, "tsconfig.json"),
-      JSON.stringify({ compilerOptions: options, files: [...snippets.keys()] }),
-    );
+    writeFileSync(join(root, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [...snippets.keys()] }));
+    if (snippets.size === 0) return [];
     const { stdout } = Bun.spawnSync([join(repository, "node_modules/.bin/tsc"), "-p", root], { cwd: root });
-    const faults = stdout
+    return stdout
       .toString()
       .split("\n")
       .filter((line) => line.trim() !== "")
       .map((line) =>
-        line.replace(/^(snippet\d+\.\w+)/, (name) =>
-          placeOf(snippets.get(name) ?? { file: name, line: 0, language: "", text: "" }),
-        ),
+        line.replace(/^(snippet\d+\.\w+)/, (name) => {
+          const fence = snippets.get(name);
+          return fence === undefined ? name : placeOf(fence);
+        }),
       );
-    expect(faults).toEqual([]);
-  });
+  }
 });
 
-/** Snippets are checked as TypeScript, those in JavaScript too: what they use is typed. */
-function extensionOf({ language }: Fence): string {
-  return language === "tsx" ? "tsx" : "ts";
+/** Names that a snippet itself declares or imports. */
+function ownNames(text: string): ReadonlySet<string> {
+  const declarations = text.matchAll(
+    /\b(?:const|let|function|class|import)\s+(?:(?:type )?\{([^}]*)\}|\* as (\w+)|(\w+))/g,
+  );
+  return new Set(
+    [...declarations].flatMap(([, list = "", all = "", one = ""]) => [
+      ...list.split(",").map((each) => each.trim().split(/\s/).at(-1) ?? ""),
+      all,
+      one,
+    ]),
+  );
 }
