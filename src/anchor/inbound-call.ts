@@ -118,7 +118,7 @@ export class InboundCall implements Cancellable {
       this.record.devices.push(target.deviceId);
     }
     this.#core.calls.announce(this.record);
-    this.#deadline = this.#core.alarms.set(this.#deadlineMs, () => this.#onDeadline());
+    this.#armDeadline();
     for (const leg of this.#legs.values()) {
       const link = leg.approach === "tunnel" ? this.#core.links.find(leg.deviceId) : undefined;
       if (link !== undefined) this.#offer(leg, link);
@@ -279,18 +279,25 @@ export class InboundCall implements Cancellable {
     }
     if (!this.isOpen || leg.isDone || view.status === 100) return;
     this.#dialogOf(leg, view);
-    if (view.status >= 180 && view.status < 190) this.#onRinging();
+    if (view.status >= 180 && view.status < 190) this.#onRinging(leg);
     // §16.7 step 2: each 1xx but 100 starts timer C again.
     if (this.#timerC !== undefined) this.#armTimerC();
     this.asker.pass(view);
   }
 
-  #onRinging(): void {
-    if (this.#hasRung) return;
+  #onRinging(leg: Leg): void {
     this.#hasRung = true;
+    leg.isRinging = true;
+    if (this.#deadline === undefined) return;
     // Design rule 11: someone hears it; from now on the caller's patience counts, bounded by timer C.
     this.#core.alarms.clear(this.#deadline);
+    this.#deadline = undefined;
     this.#armTimerC();
+  }
+
+  /** Runs while no phone rings: at first, and again when the last that rang is done and others are still awaited. */
+  #armDeadline(): void {
+    this.#deadline ??= this.#core.alarms.set(this.#deadlineMs, () => this.#onDeadline());
   }
 
   #armTimerC(): void {
@@ -352,7 +359,10 @@ export class InboundCall implements Cancellable {
   #settle(): void {
     if (!this.isOpen) return;
     const legs = [...this.#legs.values()];
-    if (legs.some((leg) => leg.isPending)) return;
+    if (legs.some((leg) => leg.isPending)) {
+      if (!legs.some((leg) => leg.isRinging && !leg.isDone)) this.#armDeadline();
+      return;
+    }
     const finals = legs.flatMap((leg) => (leg.final === undefined ? [] : [leg.final]));
     const best = finals[bestResponse(finals.map((final) => final.status))];
     if (best !== undefined) return this.#decline(best);

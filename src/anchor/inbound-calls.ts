@@ -18,6 +18,7 @@ import type { DialogLife } from "./dialog-life.ts";
 import { InboundCall } from "./inbound-call.ts";
 import { goneCallsMax } from "./limits.ts";
 import { RefusedInvites } from "./refused-invites.ts";
+import { replacedDialog } from "./replaced.ts";
 import { hopsLeft } from "./rewriting.ts";
 import { chooseTargets } from "./targets.ts";
 
@@ -94,10 +95,12 @@ export class InboundCalls {
       onForgotten: (gone) => this.#forget(gone),
     });
     this.#add(call);
+    const replaced = replacedDialog(this.#core.dialogs, view, accountId);
+    const subscriptions = directory.subscriptions(accountId);
     call.start(
       chooseTargets(
         account,
-        directory.subscriptions(accountId),
+        replaced === undefined ? subscriptions : subscriptions.filter((one) => one.deviceId === replaced.deviceId),
         (deviceId) => this.#core.links.find(deviceId)?.serves(accountId) === true,
         maxBreadthOf(view),
       ),

@@ -23,6 +23,8 @@ export class Leg {
   isSent = false;
   /** Any 1xx has come, 100 included. */
   isHeard = false;
+  /** An 18x has come. */
+  isRinging = false;
   /** The phone's final response of 300 or more. */
   final: SipView | undefined;
   /** Why it was cancelled; the value of a Reason header, "" for none. Undefined while it was not. */

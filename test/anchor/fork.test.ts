@@ -222,6 +222,42 @@ describe("fork to several phones, RFC 3261 §16.7", () => {
 });
 
 describe("who is chosen", () => {
+  test.each(["Replaces", "Join"])(
+    "%s (RFC 3891 §3, RFC 3911 §4): only the phone that has that call is asked",
+    (header) => {
+      const bench = new AnchorBench();
+      const server = bench.addServer();
+      const alice = bench.addAccount("alice", server, { mobile: {}, tablet: {}, desk: {} });
+      const carol = bench.addAccount("carol", server, { mobile: {} });
+      const [mobile, tablet] = [bench.phone("mobile"), bench.phone("tablet")];
+      mobile.opens();
+      tablet.opens();
+      const invite = server.invites(alice);
+      bench.wakes("desk");
+      mobile.answers(mobile.gets("INVITE"), 200);
+      tablet.gets("INVITE");
+      tablet.gets("CANCEL");
+      server.gets(100);
+      const answered = server.gets(200);
+      server.inDialog("ACK", invite, answered);
+      mobile.gets("ACK");
+      const tags = `to-tag=${answered.param("To", "tag")};from-tag=${invite.param("From", "tag")}`;
+      const line = `${header}: ${invite.get("Call-ID")} ;${tags};early-only`;
+      server.invites(alice, { lines: [line, "Require: replaces"] });
+      const offered = mobile.gets("INVITE");
+      expect(offered.get(header)).toContain("to-tag=");
+      mobile.answers(offered, 100);
+      tablet.nothing();
+      bench.pass(3_000);
+      bench.noWake();
+      // Another account's phone is not in that call, whatever it is told; and a call that is not here is the phones' to refuse.
+      server.invites(carol, { lines: [line] });
+      mobile.gets("INVITE");
+      server.invites(alice, { lines: [`${header}: unknown;to-tag=a;from-tag=b`] });
+      tablet.gets("INVITE");
+    },
+  );
+
   test("one leg a device, though it has two subscriptions; open tunnels first", () => {
     const { alice } = scene();
     const [mobile, tablet, desk] = alice.subscriptions;

@@ -326,6 +326,42 @@ describe("the wake deadline", () => {
     bench.pushes("cancel", "tablet");
   });
 
+  test("rule 11: it goes on when the phone that rang declines and another is still awaited", () => {
+    const { bench, server, alice, mobile } = scene({ mobile: {}, tablet: {} });
+    mobile.opens();
+    server.invites(alice);
+    server.gets(100);
+    const offered = mobile.gets("INVITE");
+    mobile.answers(offered, 180);
+    server.gets(180);
+    bench.pass(10_000);
+    mobile.answers(offered, 486);
+    bench.pass(29_900);
+    server.nothing();
+    bench.pass(200);
+    server.gets(486);
+  });
+
+  test("rule 11: ... and is over at once when its time is, but not while another rings", () => {
+    const { bench, server, alice, mobile, tablet } = scene({ mobile: {}, tablet: {}, desk: {} });
+    mobile.opens();
+    tablet.opens();
+    server.invites(alice);
+    server.gets(100);
+    const [first, second] = [mobile.gets("INVITE"), tablet.gets("INVITE")];
+    mobile.answers(first, 180);
+    tablet.answers(second, 180);
+    server.gets(180);
+    server.gets(180);
+    bench.pass(50_000);
+    mobile.answers(first, 486);
+    bench.pass(10_000);
+    server.nothing();
+    tablet.answers(second, 486);
+    bench.pass(20);
+    server.gets(486);
+  });
+
   test("a tunnel that stays silent for 32 s is given up before the deadline when no push can help", () => {
     const { bench, server, alice, mobile } = scene({ mobile: { wakeable: false } });
     mobile.opens();

@@ -32,10 +32,10 @@ function judgeLeftovers(world: World): void {
 function judgeCall(world: World, call: FarCall): void {
   const { asked, callId } = call;
   if (asked === undefined || call.isExcused) return;
+  const mayBeLost = world.plan.weather.lossRatio > 0 || world.wasSilenced || world.wasDropped;
+  // Nothing came through within timer B: it is the network that lost the call, and what comes later finds nobody.
+  if (asked.isDead && mayBeLost) return;
   if (asked.finalStatus === 0) {
-    // Nothing at all came through: it is the network that lost the call.
-    const mayBeLost = world.plan.weather.lossRatio > 0 || world.wasSilenced || world.wasDropped;
-    if (asked.isDead && !asked.isProceeding && mayBeLost) return;
     world.complain("every INVITE gets a final answer", asked.isProceeding ? "after 1xx none" : "none at all", callId);
     return;
   }
