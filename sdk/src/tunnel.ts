@@ -52,7 +52,7 @@ const keepAliveMs = 25_000;
 const keepAliveAnswerMs = 5_000;
 /** The same when the network is known to have changed. */
 const checkAnswerMs = 1_500;
-/** Messages that wait for a lost tunnel; a call's whole set-up is under twenty. */
+/** Messages that wait for a tunnel; a call's whole set-up is under twenty. */
 const waitingMax = 64;
 
 const closeEnds: Readonly<Record<number, TunnelEnd>> = {
@@ -135,13 +135,13 @@ export class Tunnel {
     this.#state = { kind: "closed", why: "asked" };
   }
 
-  /** False when it is closed, or too much waits already. While it is resumed the message waits. */
+  /** False when it is closed, or too much waits already. While it is opened or resumed the message waits. */
   send(text: string): boolean {
     if (this.#state.kind === "open") {
       this.#socket?.send(text);
       return true;
     }
-    if (this.#state.kind !== "resuming" || this.#waiting.length >= waitingMax) return false;
+    if (this.#state.kind === "closed" || this.#waiting.length >= waitingMax) return false;
     this.#waiting.push(text);
     return true;
   }

@@ -108,11 +108,12 @@ describe("the client's tunnel, RFC 7118", () => {
     tunnel.open();
     tunnel.open();
     expect([last().url, last().protocol, last().binaryType]).toEqual([url, "sip", "arraybuffer"]);
+    expect(tunnel.send("REGISTER")).toBe(true);
     last().opens();
     expect(tunnel.send("OPTIONS")).toBe(true);
     for (const data of ["\r\n", "\r\n\r\n", "", "INVITE", Uint8Array.of(0x49, 0xff).buffer, 7]) last().says(data);
     expect(heard).toEqual(["INVITE", "I\u00ff"]);
-    expect(last().sent).toEqual(["OPTIONS", "\r\n"]);
+    expect(last().sent).toEqual(["REGISTER", "OPTIONS", "\r\n"]);
     expect(states).toEqual([{ kind: "opening" }, { kind: "open", resumed: false }]);
   });
 

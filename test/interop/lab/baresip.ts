@@ -27,17 +27,20 @@ interface ControlMessage {
   readonly data?: string;
 }
 
-/** Starts baresip registered at the lab's Kamailio, with silence as its microphone and loudspeaker. */
+/** Starts baresip registered at the lab's Kamailio (or where `at` says), with silence as its microphone and loudspeaker. */
 export function startBaresip({
   username,
   proxy,
+  at = {},
 }: {
   readonly username: string;
   readonly proxy: string;
+  readonly at?: { readonly domain?: string; readonly password?: string; readonly transport?: "udp" | "tcp" };
 }): Promise<Baresip> {
+  const { domain: home = domain, password = passwordOf(username), transport = "udp" } = at;
   return start(
     [
-      `<sip:${username}@${domain}>;auth_user=${username};auth_pass=${passwordOf(username)};outbound="sip:${proxy};transport=udp";regint=300;answermode=manual`,
+      `<sip:${username}@${home}>;auth_user=${username};auth_pass=${password};outbound="sip:${proxy};transport=${transport}";regint=300;answermode=manual`,
     ],
     ["account", "menu"],
   );
