@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { deviceIdOf } from "./directory.ts";
 import { tellOf } from "./report.ts";
 import { planOf, play } from "./scenario.ts";
 import { World } from "./world.ts";
@@ -135,5 +136,34 @@ describe("a broken rule", () => {
     expect(told).toMatch(/● ✗ RULE BROKEN {2}a rule for this test: what broke it/);
     expect(told).toEndWith("again: bun test/sim/run.ts --seconds 0 --seed 3");
     expect(told).not.toMatch(/line=\w/);
+  });
+});
+
+describe("an account's trace", () => {
+  test("shows its REGISTERs by their branch, and no answer whose request came before it began", () => {
+    const world = calm(4);
+    const [first, second] = [...world.directory.byId.values()];
+    if (first === undefined || second === undefined) throw new Error("no accounts");
+    const traced: string[] = [];
+    const seen = world.seen.bind(world);
+    world.seen = (event) => {
+      if (event.kind === "ladder" && event.accountId === first.record.accountId) traced.push(event.entry.label);
+      seen(event);
+    };
+    const traces = (account: typeof first): void =>
+      world.command({
+        kind: "traceStart",
+        accountId: account.record.accountId,
+        untilMs: world.clock.wallMs() + 600_000,
+      });
+    const firstDevice = deviceIdOf(1);
+    traces(second);
+    world.presence(first, firstDevice, "foreground");
+    traces(first);
+    world.run(5_000);
+    expect(traced).toEqual([]);
+    world.presence(first, firstDevice, "background");
+    world.run(5_000);
+    expect(traced.slice(0, 2)).toEqual(["REGISTER", "200 OK"]);
   });
 });
