@@ -113,6 +113,10 @@ class ManyAccounts implements Directory {
     const record = this.account(accountId);
     return record === undefined ? undefined : { username: record.username, secret: this.secret() };
   }
+  prepareProofs(): void {}
+  wantVoicemail(): readonly AccountId[] {
+    return [];
+  }
   subscriptions(): readonly [] {
     return [];
   }

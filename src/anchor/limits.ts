@@ -98,6 +98,9 @@ export const dialogLingerMs = 33_000;
 export const subscriptionDefaultSec = 180;
 /** What is held for a device goes this long after its tunnel closed, dialogs or not. */
 export const linkKeptMs = 900_000;
+/** Accounts that became registered are first looked at after this time, then so many at once as often as one SUBSCRIBE leaves. */
+export const mwiAskMs = 1_000;
+export const mwiAskedMax = 32;
 /** One MWI SUBSCRIBE leaves the shard in this time: 20 a second. */
 export const mwiStartMs = 50;
 /** An account is subscribed so long after it has registered: by then servers that tell unasked have done so. */

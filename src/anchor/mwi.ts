@@ -13,6 +13,8 @@ import type { Belonging, Core, Responder } from "./core.ts";
 import { routeSetOf, targetOf } from "./dialog.ts";
 import type { Flow } from "./flow.ts";
 import {
+  mwiAskedMax,
+  mwiAskMs,
   mwiCountsKeptMax,
   mwiExpiresSec,
   mwiRefusalsMax,
@@ -68,12 +70,15 @@ export class Mwi {
   readonly #subscriptions = new Map<AccountId, MwiSubscription>();
   /** Accounts that are to be subscribed, in order, and from when. */
   readonly #queue = new Map<AccountId, number>();
+  /** Rows that became registered, and when, of which nobody has asked yet whether somebody wants voicemail: half a million at a cold start. */
+  readonly #fresh = new Map<RegistrationIndex, number>();
   /** Accounts whose server tells unasked: no subscription is needed. */
   readonly #unasked = new Set<AccountId>();
   readonly #servers = new Map<PeerId, ServerManners>();
   /** New messages at the last push, for accounts that have any. */
   readonly #counts = new Map<AccountId, number>();
   #pacer: Alarm | undefined;
+  #asker: Alarm | undefined;
 
   constructor(core: Core) {
     this.#core = core;
@@ -85,10 +90,15 @@ export class Mwi {
 
   /** The account became registered, or is no longer. */
   onRegistration(accountId: AccountId, registered: boolean): void {
+    const row = this.#core.rowOf(accountId);
+    if (row !== undefined) this.#fresh.delete(row);
     if (!registered) {
       this.#queue.delete(accountId);
       this.#end(accountId);
-    } else this.#consider(accountId, mwiSettleMs);
+    } else if (row !== undefined) {
+      this.#fresh.set(row, this.#core.nowMs());
+      this.#askAfter(mwiAskMs);
+    }
   }
 
   /** A device left the account: nobody may be left to tell. */
@@ -132,7 +142,7 @@ export class Mwi {
     const isOurs =
       ours !== undefined && ours.callId === view.value(Header.callId) && ours.localTag === tagOf(view, Header.to);
     if (isOurs) this.#onState(ours, view);
-    else if (tagOf(view, Header.to) !== undefined) this.#consider(accountId, 0);
+    else if (tagOf(view, Header.to) !== undefined) this.#consider(accountId);
     const isRelayed = tagOf(view, Header.to) === undefined;
     if (isRelayed) {
       this.#noteUnasked(accountId);
@@ -201,13 +211,49 @@ export class Mwi {
     if (this.#unasked.size < mwiCountsKeptMax) this.#unasked.add(accountId);
   }
 
-  #consider(accountId: AccountId, afterMs: number): void {
-    const full = this.#subscriptions.size + this.#queue.size >= mwiSubscriptionsMax;
-    if (full || this.#subscriptions.has(accountId) || this.#queue.has(accountId)) return;
-    if (this.#unasked.has(accountId) || this.#isPaused(accountId)) return;
+  #consider(accountId: AccountId): void {
     // Last, since it reads the store.
-    if (!this.#isWanted(accountId)) return;
-    this.#queue.set(accountId, this.#core.nowMs() + afterMs);
+    if (this.#isFull || !this.#isOpen(accountId) || !this.#isWanted(accountId)) return;
+    this.#queue.set(accountId, this.#core.nowMs());
+    this.#pace();
+  }
+
+  get #isFull(): boolean {
+    return this.#subscriptions.size + this.#queue.size >= mwiSubscriptionsMax;
+  }
+
+  /** Whether a subscription for the account is neither there, nor on its way, nor of any use. */
+  #isOpen(accountId: AccountId): boolean {
+    if (this.#subscriptions.has(accountId) || this.#queue.has(accountId)) return false;
+    return !this.#unasked.has(accountId) && !this.#isPaused(accountId);
+  }
+
+  #askAfter(afterMs: number): void {
+    if (this.#asker !== undefined || this.#fresh.size === 0) return;
+    this.#asker = this.#core.alarms.set(this.#core.nowMs() + afterMs, () => {
+      this.#asker = undefined;
+      // Those who are asked wait in line; who comes later may as well wait unasked.
+      if (this.#queue.size < mwiAskedMax && !this.#isFull) this.#ask();
+      this.#askAfter(this.#isFull ? mwiAskMs : mwiStartMs);
+    });
+  }
+
+  /** One read for the next few of those who became registered. */
+  #ask(): void {
+    const { book, directory } = this.#core.options;
+    const fresh = new Map<AccountId, number>();
+    for (const [row, sinceMs] of this.#fresh) {
+      if (fresh.size === mwiAskedMax) break;
+      this.#fresh.delete(row);
+      const accountId = book.accountId(row);
+      if (book.rowOf(accountId) === row && book.secondsLeft(row) > 0 && this.#isOpen(accountId)) {
+        fresh.set(accountId, sinceMs);
+      }
+    }
+    if (fresh.size === 0) return;
+    for (const accountId of directory.wantVoicemail([...fresh.keys()])) {
+      this.#queue.set(accountId, (fresh.get(accountId) ?? 0) + mwiSettleMs);
+    }
     this.#pace();
   }
 
@@ -337,7 +383,7 @@ export class Mwi {
     const wasEstablished = subscription.established;
     this.#lose(subscription);
     // RFC 6665 §4.1.2.2: the server has forgotten it; a new one may be asked for.
-    if (wasEstablished && view.status === 481) this.#consider(accountId, 0);
+    if (wasEstablished && view.status === 481) this.#consider(accountId);
     else if (!wasEstablished) this.#refused(peer, serverRefusals.has(view.status));
   }
 
@@ -378,7 +424,7 @@ export class Mwi {
     if (!/^terminated\b/i.test(state)) return;
     this.#lose(subscription);
     // RFC 6665 §4.1.3: these say that asking again makes sense.
-    if (/reason\s*=\s*"?(deactivated|timeout|probation)/i.test(state)) this.#consider(subscription.accountId, 0);
+    if (/reason\s*=\s*"?(deactivated|timeout|probation)/i.test(state)) this.#consider(subscription.accountId);
   }
 
   /** Takes the subscription back at the server. */

@@ -77,7 +77,14 @@ export interface Directory {
   secret(accountId: AccountId): Secret | undefined;
   /** What the account answers challenges with, in one read; undefined when it is gone. */
   proof(accountId: AccountId): Proof | undefined;
+  /**
+   * Reads what `proof` will need of these accounts in one go, still sealed. Each serves one `proof`, and none after `account` has been asked
+   * again: who hears of a change asks it.
+   */
+  prepareProofs(accountIds: readonly AccountId[]): void;
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[];
+  /** Those of these accounts of which a device that can be woken wants to hear of voicemail; one read for all. */
+  wantVoicemail(accountIds: readonly AccountId[]): readonly AccountId[];
   /** All accounts of this shard, in no order, with whether each should be registered now. */
   accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }>;
 }

@@ -134,6 +134,7 @@ export class Answers {
     const ledger = this.#ledger;
     const { volatile, columns } = ledger;
     ledger.registrar(row).budget.answered(this.#attempts.nowMs, this.#attempts.roundTripMs(row));
+    ledger.registrar(row).challenges = true;
     const outcome = ledger.credentials.challenged(row, view);
     switch (outcome) {
       case ChallengeOutcome.answered:

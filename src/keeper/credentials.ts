@@ -45,6 +45,10 @@ const untilCount = text(`", qop=auth, nc=`);
 const untilOpaque = text(`, opaque="`);
 const endOpaque = text(`"`);
 
+/** Secrets read ahead in one go; fewer than `prepareMin` are as well read one by one when they are asked for. */
+const prepareMax = 32;
+const prepareMin = 4;
+
 const scanned = new ChallengeView();
 const best = new ChallengeView();
 const ha1Bytes = new Uint8Array(32);
@@ -63,6 +67,8 @@ export class Credentials {
   readonly #digest = new DigestWriter();
   readonly #outside: OutsideAnswers;
   readonly #pins: RealmPins;
+  /** Rows whose REGISTER left without credentials, to a registrar that asks for them. */
+  #expected: RegistrationIndex[] = [];
 
   constructor(options: {
     readonly columns: Columns;
@@ -89,6 +95,21 @@ export class Credentials {
     return (
       volatile.nonceLength(row) > 0 && volatile.kept(row, KeptFlag.ha1) && !volatile.kept(row, KeptFlag.staleTwice)
     );
+  }
+
+  /** HOT. A challenge of the row is on its way that its secret is needed for. */
+  expect(row: RegistrationIndex): void {
+    if (this.#volatile.kept(row, KeptFlag.ha1) || this.#volatile.kept(row, KeptFlag.outside)) return;
+    this.#expected.push(row);
+    if (this.#expected.length === prepareMax) this.prepare();
+  }
+
+  /** Reads ahead what the challenges will ask for that have not come yet. */
+  prepare(): void {
+    if (this.#expected.length === 0) return;
+    const rows = this.#expected.filter((row) => !this.#volatile.kept(row, KeptFlag.ha1) && this.#columns.isUsed(row));
+    this.#expected = [];
+    if (rows.length >= prepareMin) this.#secrets.prepare(rows);
   }
 
   /** HOT. The next request counts as one more use of the kept nonce. */

@@ -129,6 +129,8 @@ export function judge(facts: AnswerFacts): Verdict {
   return serverTroubles.has(status) ? "busy" : "later";
 }
 
+/** An account's REGISTERs are so far apart, but for answers to challenges and what a person waits for. */
+export const floorMs = 5000;
 /** Shares of the granted time after which a binding is refreshed. */
 const refreshLeast = 0.8;
 const refreshMost = 0.9;
@@ -145,7 +147,11 @@ export const grantedSecMax = 86_400;
  */
 export function refreshAfterSec(grantedSec: number, share: number, isCrowded: boolean): number {
   const latest = Math.max(grantedSec - spareSec, grantedSec / 2);
-  if (isCrowded) return latest * (spreadLeast + (1 - spreadLeast) * share);
+  if (isCrowded) {
+    // What would come sooner than it may would come all at once when it may.
+    const least = Math.max(latest * spreadLeast, Math.min(floorMs / 1000, latest / 2));
+    return least + (latest - least) * share;
+  }
   const most = Math.min(grantedSec * refreshMost, latest);
   // Where the latest moment comes first, the jitter lies before it.
   const least = Math.min(grantedSec * refreshLeast, latest * (refreshLeast / refreshMost));

@@ -45,6 +45,7 @@ export class RegisterTransactions {
   /** Sends what is queued. */
   flush(): void {
     this.#wire.flush();
+    this.#ledger.credentials.prepare();
   }
 
   // ---- sending
@@ -90,6 +91,7 @@ export class RegisterTransactions {
       volatile.chain(row, ChainFlag.fresh) || (volatile.answers(row) === 0 && ledger.credentials.isReady(row));
     volatile.setChain(row, ChainFlag.credentials, withCredentials);
     if (withCredentials) ledger.credentials.use(row);
+    else if (registrar.challenges) ledger.credentials.expect(row);
     columns.setActMs(row, 0);
     columns.seal(row);
     ledger.lane.add(Counter.registerSent, 1);

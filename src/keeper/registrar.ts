@@ -22,9 +22,11 @@ const keepAliveMaxMs = 29_000;
 const flowTimerLeast = 0.8;
 const flowTimerMost = 0.95;
 const flowTimerMinSec = 10;
-/** More successes in a second than this many times the steady rate are a crowd. */
-const crowdFactor = 4;
+/** More successes in a second than this many times the steady rate are a crowd; so are as many that wait. */
+const crowdFactor = 2;
 const crowdMin = 50;
+/** The stragglers of a crowd belong to it. */
+const crowdLingerMs = 2_000;
 /** Final answers that are remembered. */
 const latestStatusesMax = 16;
 
@@ -60,6 +62,8 @@ export class Registrar {
   readonly askedFor = new Set<RegistrationIndex>();
   keepAliveAtMs = 0;
   lastReason = "";
+  /** It has asked for credentials: it will again. */
+  challenges = false;
   readonly #clock: Clock;
   readonly #volatile: VolatileRows;
   readonly #random: Random;
@@ -76,6 +80,7 @@ export class Registrar {
   #former: PeerId[] = [];
   #successes = 0;
   #successesSinceMs = 0;
+  #crowdedUntilMs = 0;
 
   constructor(options: {
     readonly id: number;
@@ -192,7 +197,10 @@ export class Registrar {
       this.#successesSinceMs = nowMs;
     }
     this.#successes++;
-    return this.#successes > Math.max(crowdMin, (crowdFactor * this.accounts) / grantedSec);
+    const limit = Math.max(crowdMin, (crowdFactor * this.accounts) / grantedSec);
+    // Who still waits tells it from the first one on.
+    if (this.#successes > limit || this.queue.size > limit) this.#crowdedUntilMs = nowMs + crowdLingerMs;
+    return nowMs < this.#crowdedUntilMs;
   }
 
   status(nowMs: number): RegistrarStatus {

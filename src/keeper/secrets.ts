@@ -36,6 +36,11 @@ export class Secrets {
     this.#held.delete(from);
   }
 
+  /** The secrets of these rows are about to be asked for: the directory reads them, sealed, in one go. */
+  prepare(rows: readonly RegistrationIndex[]): void {
+    this.#directory.prepareProofs(rows.map((row) => this.#columns.accountId(row)));
+  }
+
   /** Undefined when the account or its secret is gone. */
   proof(row: RegistrationIndex): Proof | undefined {
     return this.#held.get(row) ?? this.#directory.proof(this.#columns.accountId(row));

@@ -1,12 +1,11 @@
 import type { RegistrationIndex } from "../base/ids.ts";
 import type { Ledger } from "./ledger.ts";
+import { floorMs } from "./machine.ts";
 import type { Registrar } from "./registrar.ts";
 import { Flag } from "./row-flags.ts";
 import type { RowTimers } from "./row-timers.ts";
 import { ChainFlag } from "./volatile-rows.ts";
 
-/** An account's REGISTERs are so far apart, but for answers to challenges and what a person waits for. */
-export const floorMs = 5000;
 /** Among those who wait, one without a binding stands as if it had one that ends this long after it came. */
 const unboundRankMs = 30_000;
 /** The local address of a route is being looked up: ask again. */

@@ -100,11 +100,15 @@ export interface SubscriptionRow {
   wakeable: number;
 }
 
-/** From `subscriptions s join devices d`. A phone whose VoIP token is dead is still woken by an alert, where it has a token for those. */
+/** Of `devices d`. A phone whose VoIP token is dead is still woken by an alert, where it has a token for those. */
+export const wakeable =
+  "(d.token_dead = 0 and d.token <> '') or " +
+  "(d.provider = 'apns' and d.alert_token is not null and d.alert_token_dead = 0)";
+
+/** From `subscriptions s join devices d`. */
 export const subscriptionColumns =
   "s.subscription_id, s.account_id, s.device_id, s.background, s.notify_message, s.notify_voicemail, s.notify_missed, " +
-  "s.notify_preview, (d.token_dead = 0 and d.token <> '') or " +
-  "(d.provider = 'apns' and d.alert_token is not null and d.alert_token_dead = 0) as wakeable";
+  `s.notify_preview, ${wakeable} as wakeable`;
 
 function notifyOf(row: SubscriptionRow): Notify {
   return {

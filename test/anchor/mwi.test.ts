@@ -287,6 +287,30 @@ describe("our own subscription", () => {
     expect(server.inbox.length).toBeLessThanOrEqual(21);
   });
 
+  test("the store is asked for many accounts at once, and for more only when their turn is near", () => {
+    const { bench, server } = many(200);
+    using reads = spyOn(bench, "wantVoicemail");
+    bench.pass(6_000);
+    expect(reads.mock.calls.map(([accountIds]) => accountIds.length)).toEqual([32, 32]);
+    server.answers(server.gets("SUBSCRIBE"), 200, { lines: ["Expires: 3600"] });
+    bench.pass(3_000);
+    expect(reads.mock.calls.length).toBeLessThan(6);
+    bench.pass(7_000);
+    expect(server.inbox.length).toBeGreaterThan(190);
+  });
+
+  test("an account that is no longer registered when its turn comes is not asked for", () => {
+    const { bench, server, accounts } = many(3);
+    bench.anchor.onRegistration(accounts[1]!.accountId, false);
+    using reads = spyOn(bench, "wantVoicemail");
+    bench.pass(4_000);
+    expect(reads.mock.calls.flatMap(([accountIds]) => accountIds)).toEqual([
+      accounts[0]!.accountId,
+      accounts[2]!.accountId,
+    ]);
+    server.nothing();
+  });
+
   test("a server that knows no such event is left alone for hours", () => {
     const { bench, server } = many(50);
     bench.pass(5_100);
@@ -300,13 +324,13 @@ describe("our own subscription", () => {
     const { bench, server, accounts } = many(1);
     bench.pass(5_100);
     server.answers(server.gets("SUBSCRIBE"), 489);
-    using reads = spyOn(bench, "subscriptions");
+    using reads = spyOn(bench, "wantVoicemail");
     bench.anchor.onRegistration(accounts[0]!.accountId, true);
-    expect(reads).not.toHaveBeenCalled();
     bench.pass(mwiServerPauseMs);
+    expect(reads).not.toHaveBeenCalled();
     bench.anchor.onRegistration(accounts[0]!.accountId, true);
-    expect(reads).toHaveBeenCalled();
     bench.pass(6_000);
+    expect(reads).toHaveBeenCalled();
     server.gets("SUBSCRIBE");
   });
 

@@ -781,6 +781,12 @@ export class AnchorBench implements Network, Locator, AccountBook, Directory {
   proof(): undefined {
     return undefined;
   }
+  prepareProofs(): void {}
+  wantVoicemail(accountIds: readonly AccountId[]): readonly AccountId[] {
+    return accountIds.filter((accountId) =>
+      this.subscriptions(accountId).some(({ notify, wakeable }) => notify.voicemail && wakeable),
+    );
+  }
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[] {
     return this.#accounts.find((account) => account.accountId === accountId)?.subscriptions ?? [];
   }

@@ -53,6 +53,8 @@ export class VirtualDirectory implements Directory {
   readonly secrets = new Map<AccountId, Secret>();
   readonly unwanted = new Set<AccountId>();
   secretReads = 0;
+  /** Whose secrets were read ahead. */
+  readonly prepared: AccountId[] = [];
 
   put(record: AccountRecord, secret: Secret = { kind: "password", password: `p-${record.username}` }): void {
     this.records.set(record.accountId, record);
@@ -75,6 +77,12 @@ export class VirtualDirectory implements Directory {
     return record === undefined || secret === undefined
       ? undefined
       : { username: record.authUsername ?? record.username, secret };
+  }
+  prepareProofs(accountIds: readonly AccountId[]): void {
+    this.prepared.push(...accountIds);
+  }
+  wantVoicemail(): readonly AccountId[] {
+    return [];
   }
   subscriptions(): readonly SubscriptionRecord[] {
     return [];

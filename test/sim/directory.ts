@@ -102,6 +102,12 @@ export class SimDirectory implements Directory {
       ? undefined
       : { username: record.authUsername ?? record.username, secret };
   }
+  prepareProofs(): void {}
+  wantVoicemail(accountIds: readonly AccountId[]): readonly AccountId[] {
+    return accountIds.filter((accountId) =>
+      this.subscriptions(accountId).some(({ notify, wakeable }) => notify.voicemail && wakeable),
+    );
+  }
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[] {
     return this.byId.get(accountId)?.subscriptions ?? [];
   }

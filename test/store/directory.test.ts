@@ -32,6 +32,67 @@ describe("a shard's directory", () => {
     await store.close();
   });
 
+  test("reads many secrets ahead; each serves once, and none after its account was read again", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const { deviceId } = await enrol(store, "anna");
+    const accountIds = await Promise.all(
+      Array.from({ length: 70 }, async (_, n) => {
+        const next = newAccountId();
+        const named = fields(`u${n}`, n === 5 ? { authUsername: "digest-five" } : {});
+        await store.createAccount(next, named, password(`p${n}`), subscription(next, deviceId));
+        return next;
+      }),
+    );
+    const directory = openDirectory({ dataDir: data.path, vaultKeys: store.vaultKeys, shards: 1, shard: 0 });
+    directory.prepareProofs([...accountIds, newAccountId(), "no id" as AccountId]);
+    const [first, second, third] = accountIds;
+    if (first === undefined || second === undefined || third === undefined) throw new Error("no accounts");
+    for (const [n, one] of [first, second, third].entries()) {
+      await store.updateAccount(one, fields(`u${n}`), password("new"));
+    }
+    // What was read ahead is told once, as it was; then, or after the account, as it is.
+    expect(directory.proof(first)).toEqual({ username: "u0", secret: password("p0") });
+    expect(directory.proof(first)).toEqual({ username: "u0", secret: password("new") });
+    directory.account(second);
+    expect(directory.proof(second)).toEqual({ username: "u1", secret: password("new") });
+    for (const [n, one] of accountIds.entries()) {
+      if (n < 3) continue;
+      const username = n === 5 ? "digest-five" : `u${n}`;
+      expect(directory.proof(one)).toEqual({ username, secret: password(`p${n}`) });
+    }
+    // Sealed anew meanwhile: the old key is gone, and it is read once more.
+    directory.prepareProofs([third]);
+    await store.rotateKeys();
+    expect(directory.proof(third)).toEqual({ username: "u2", secret: password("new") });
+    directory.close();
+    await store.close();
+  });
+
+  test("names those who want to hear of voicemail and can be woken, of many in one read", async () => {
+    using data = folder();
+    const store = await open(data.path);
+    const { deviceId } = await enrol(store, "anna");
+    const dead = device();
+    await store.putDevice(dead);
+    await store.patchDevice(dead.deviceId, { tokenState: "dead" });
+    const accountIds = await Promise.all(
+      Array.from({ length: 50 }, async (_, n) => {
+        const next = newAccountId();
+        const notify = { message: true, voicemail: n % 2 === 0, missed: true, preview: false };
+        const by = subscription(next, n % 10 === 0 ? dead.deviceId : deviceId, { notify });
+        await store.createAccount(next, fields(`u${n}`), password("p"), by);
+        return next;
+      }),
+    );
+    const directory = openDirectory({ dataDir: data.path, vaultKeys: store.vaultKeys, shards: 1, shard: 0 });
+    const wanted = accountIds.filter((_, n) => n % 2 === 0 && n % 10 !== 0);
+    expect(directory.wantVoicemail([...accountIds, newAccountId()]).toSorted()).toEqual(wanted.toSorted());
+    expect(directory.wantVoicemail([])).toEqual([]);
+    directory.close();
+    await store.close();
+  });
+
   test("a phone is woken as long as one of its tokens lives: an APNs device by an alert when its VoIP token is dead", async () => {
     using data = folder();
     const store = await open(data.path);
