@@ -29,7 +29,7 @@ export function initFile(answers: InitAnswers): string {
   const { tls } = answers;
   const isOwnTls = typeof tls === "object";
   const http = [
-    `listen = ${quoted(isOwnTls ? "0.0.0.0:443" : "127.0.0.1:8080")}`,
+    `listen = ${quoted(isOwnTls ? `0.0.0.0:${portOf(answers.publicUrl)}` : "127.0.0.1:8080")}`,
     isOwnTls
       ? `tls_cert = ${quoted(tls.cert)}`
       : '# tls_cert = "cert.pem"              # both or neither; SIGHUP reads them again',
@@ -85,6 +85,12 @@ webpush = { subject = ${quoted(`mailto:${answers.contact}`)} }
 # fcm = { service_account_file = "service-account.json" }
 # webhook = { url = "http://127.0.0.1:7000/push", secret = "env:WAKELINE_WEBHOOK_SECRET" }
 `;
+}
+
+/** The port that phones call when nothing stands before us. */
+function portOf(publicUrl: string): string {
+  const port = URL.parse(publicUrl)?.port ?? "";
+  return port === "" ? "443" : port;
 }
 
 /** A basic string of TOML; JSON's escapes are among TOML's. */

@@ -6,8 +6,10 @@ import { publicUrl as publicUrlParser, type Parser } from "../config/parsers.ts"
 /** The questions of `wakeline init` on a terminal; undefined when given up by ctrl-C. */
 export async function askOnTerminal(defaults: AskedAnswers): Promise<AskedAnswers | undefined> {
   intro("Wakeline: a push server for SIP phones");
-  const publicUrl = await line("The URL that phones call", defaults.publicUrl, fits(publicUrlParser));
-  if (publicUrl === undefined) return undefined;
+  const given = await line("The URL that phones call", defaults.publicUrl, fits(publicUrlParser));
+  if (given === undefined) return undefined;
+  const parsed = publicUrlParser(given);
+  const publicUrl = parsed.ok ? parsed.value : given;
   const tls = await askTls(publicUrl);
   if (tls === undefined) return undefined;
   const advertise = await line(

@@ -99,6 +99,16 @@ describe("wakeline init", () => {
     });
   });
 
+  test("with a certificate of its own listens where public_url says that phones call", async () => {
+    using place = folder();
+    const file = join(place.path, "wakeline.toml");
+    const tls = { cert: place.write("cert.pem", ""), key: place.write("key.pem", "") };
+    const ask = (defaults: AskedAnswers): Promise<AskedAnswers> =>
+      Promise.resolve({ ...defaults, publicUrl: "https://push.example.com:8443", tls });
+    await runInit({ config: file, yes: false }, heard(), ask);
+    expect(loadConfig(file, {}).http.listen).toEqual({ host: "0.0.0.0", port: 8443 });
+  });
+
   test("behind a proxy listens on loopback and trusts it", async () => {
     using place = folder();
     const file = join(place.path, "wakeline.toml");

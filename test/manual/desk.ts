@@ -128,6 +128,7 @@ export class Desk {
   }
 
   async #bash(script: string): Promise<string> {
+    for (const name of ["said", "said.err"]) writeFileSync(join(this.folder, name), "");
     const child = Bun.spawn(["bash", "-euo", "pipefail", "-c", script], {
       cwd: this.folder,
       env: this.#env,
