@@ -19,7 +19,9 @@ export function runRestore(
       `${dataDir} holds ${counted(accounts, "account")} and ${counted(devices, "device")} again, as of the backup`,
     );
     io.out("what was added, changed or deleted since then is as it was: phones set it right when they next subscribe");
-    io.out("next: wakeline serve, which registers every sleeping phone's account anew, within each registrar's budget");
+    io.out(
+      "next: wakeline serve; accounts whose binding is not known here any more are registered anew, within each budget",
+    );
     return 0;
   } catch (cause) {
     if (!(cause instanceof StoreFault)) throw cause;

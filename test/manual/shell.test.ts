@@ -9,8 +9,9 @@ const shell = ["sh", "bash", "console"];
  */
 const elsewhere: readonly (readonly [page: string, command: RegExp, why: string])[] = [
   ["README.md", /\brun check\b/, "it is what runs this test"],
-  ["README.md", /^bun run build\b/, "CI builds the program and goes through test/smoke with it"],
+  ["README.md", /\brun build\b/, "CI builds the program and goes through test/smoke with it"],
   ["bench/README.md", /^bun run bench/, "takes minutes; it measures"],
+  ["docs/app-developer.md", /^bun examples\//, "test/sdk/example.test.ts runs it beside a demo"],
   ["docs/performance.md", /./, "the measurement takes an hour; the load tool is run by bench/README.md"],
 ];
 /** Measurements of the manual at a size that a test can wait for. */
