@@ -1,7 +1,7 @@
 import type { Store, DeviceRecord } from "../store/types.ts";
+import { limitKey } from "../net/address.ts";
 import type { Clock } from "../time/clock.ts";
 import type { DeviceTokens } from "./device-tokens.ts";
-import { limitKey } from "./peer-address.ts";
 import { done, refused, type Result } from "./problem.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 

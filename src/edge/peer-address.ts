@@ -5,22 +5,6 @@ function plainAddress(address: string): string {
   return address.toLowerCase().startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
 }
 
-/** What limits count by: an IPv4 address, or the /64 of an IPv6 address, for one household has all of it. */
-export function limitKey(address: string): string {
-  if (isIP(address) !== 6) return address;
-  const [head = "", tail] = address.split("%", 1)[0]?.split("::") ?? [];
-  const front = head === "" ? [] : head.split(":");
-  const back = tail === undefined || tail === "" ? [] : tail.split(":");
-  const groups =
-    tail === undefined
-      ? front
-      : [...front, ...Array<string>(Math.max(0, 8 - front.length - back.length)).fill("0"), ...back];
-  return groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, "").toLowerCase())
-    .join(":");
-}
-
 /** Tells who sent a request: the peer of the socket, or behind a trusted proxy the last address that none of them is. */
 export class PeerAddresses {
   readonly #trusted = new BlockList();

@@ -34,3 +34,19 @@ export function isWildcard(address: string): boolean {
 export function addressBytes(address: string): readonly number[] {
   return ipaddr.parse(address).toByteArray();
 }
+
+/** What limits count by: an IPv4 address, or the /64 of an IPv6 address, for one household has all of it. */
+export function limitKey(address: string): string {
+  if (!isIpv6(address.split("%", 1)[0] ?? "")) return address;
+  const [head = "", tail] = address.split("%", 1)[0]?.split("::") ?? [];
+  const front = head === "" ? [] : head.split(":");
+  const back = tail === undefined || tail === "" ? [] : tail.split(":");
+  const groups =
+    tail === undefined
+      ? front
+      : [...front, ...Array<string>(Math.max(0, 8 - front.length - back.length)).fill("0"), ...back];
+  return groups
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, "").toLowerCase())
+    .join(":");
+}

@@ -75,6 +75,35 @@ describe("room for accepted connections", () => {
     expect(accepted.count).toBe(inboundMax);
   });
 
+  test("at the cap of all, where all are proven, the household that has most gives its oldest up", async () => {
+    const { accepted, accept, cut, turn } = setUp();
+    const proven = (address: string): void => {
+      const flow = accept(address);
+      if (flow !== undefined) accepted.prove(flow, 0);
+    };
+    for (let n = 0; n < 50; n++) proven(`10.9.0.${n}`);
+    // One IPv6 household has all of its /64, so the cap of one address does not hold it.
+    for (let n = 50; n < inboundMax; n++) proven(`2001:db8::${n.toString(16)}`);
+    expect(accepted.count).toBe(inboundMax);
+    proven("192.0.2.1");
+    proven("192.0.2.2");
+    await turn();
+    expect(cut.map(({ id }) => id)).toEqual([51, 52]);
+    expect(accepted.count).toBe(inboundMax);
+    // Their own newcomers get no room by it.
+    expect(accept("2001:db8::ffff")).toBeUndefined();
+  });
+
+  test("where everybody has one proven connection, a newcomer is refused and counted", () => {
+    const { accepted, accept } = setUp();
+    for (let n = 0; n < inboundMax; n++) {
+      const flow = accept(`10.${n >> 8}.${n & 255}.1`);
+      if (flow !== undefined) accepted.prove(flow, 0);
+    }
+    expect(accept("192.0.2.1")).toBeUndefined();
+    expect(accepted.refused).toBe(1);
+  });
+
   test("unfinished messages of all together are bounded: who goes beyond is cut, unless proven", async () => {
     const { accepted, accept, cut, turn } = setUp();
     const [first, second, third] = [accept("192.0.2.1"), accept("192.0.2.2"), accept("192.0.2.3")];
