@@ -168,6 +168,7 @@ export class KeeperBed {
         onRemoved: () => undefined,
         onProof: () => undefined,
         onRefused: () => undefined,
+        onRealmChanged: () => undefined,
         onServerKnown: () => undefined,
       },
     });

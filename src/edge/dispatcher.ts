@@ -11,6 +11,7 @@ import type { CallSummary, Event, WakeAgain } from "../workers/protocol.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import type { OperatorFeed } from "./operator-feed.ts";
 import { pushOfParameters } from "./push-parameters.ts";
+import type { RegistrarNews } from "./registrar-news.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Shards, TunnelSink } from "./shards.ts";
 import type { Subscriptions } from "./subscriptions.ts";
@@ -45,6 +46,7 @@ export class Dispatcher {
   readonly #receipts: Receipts;
   readonly #subscriptions: Subscriptions;
   readonly #feed: OperatorFeed;
+  readonly #news: RegistrarNews;
   readonly #metrics: Metrics;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -62,6 +64,7 @@ export class Dispatcher {
     readonly receipts: Receipts;
     readonly subscriptions: Subscriptions;
     readonly feed: OperatorFeed;
+    readonly news: RegistrarNews;
     readonly metrics: Metrics;
     readonly clock: Clock;
     readonly log: Log;
@@ -77,6 +80,7 @@ export class Dispatcher {
     this.#receipts = options.receipts;
     this.#subscriptions = options.subscriptions;
     this.#feed = options.feed;
+    this.#news = options.news;
     this.#metrics = options.metrics;
     this.#clock = options.clock;
     this.#log = options.log;
@@ -118,6 +122,10 @@ export class Dispatcher {
       case "modeLearned":
         this.#feed.publish("modeLearned", { account: event.accountId, mode: event.mode });
         return this.#background(event.kind, this.#subscriptions.learnMode(event.accountId, event.mode));
+      case "realmChanged":
+        return this.#news.realmChanged(event);
+      case "serverCertificate":
+        return this.#news.certificate(event.certificate);
       case "pushParameters":
         return this.#onPushParameters(event);
       case "ladder":

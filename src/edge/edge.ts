@@ -22,6 +22,7 @@ import { PeerAddresses } from "./peer-address.ts";
 import { phoneApp } from "./phone-app.ts";
 import { plainPage } from "./plain-page.ts";
 import { PublicListener, tunnelPath, type Certificate } from "./public-listener.ts";
+import { RegistrarNews } from "./registrar-news.ts";
 import { Receipts } from "./receipts.ts";
 import type { Shards, TunnelSink } from "./shards.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -85,6 +86,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const tokens = await DeviceTokens.open(store, clock);
   const appKeys = new AppKeys(config.apps, clock);
   const feed = new OperatorFeed(clock);
+  const news = new RegistrarNews({ store, feed, metrics, clock, log });
   const calls = new LiveCalls(clock, metrics);
   const receipts = new Receipts(log, metrics);
   const tickets = new Tickets(clock, options.random);
@@ -120,6 +122,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     receipts,
     subscriptions,
     feed,
+    news,
     metrics,
     clock,
     log,
@@ -173,6 +176,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     tokens,
     tunnels,
     feed,
+    news,
     history,
     metrics,
     clock,

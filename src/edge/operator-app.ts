@@ -16,6 +16,7 @@ import type { FigureHistory } from "./figure-history.ts";
 import type { OperatorFeed } from "./operator-feed.ts";
 import { invalid, notFound, problem, respond } from "./problem.ts";
 import { RateLimiter } from "./rate-limiter.ts";
+import type { RegistrarNews } from "./registrar-news.ts";
 import type { Shards } from "./shards.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Tunnels } from "./tunnels.ts";
@@ -79,6 +80,7 @@ export interface OperatorParts {
   readonly tokens: DeviceTokens;
   readonly tunnels: Tunnels;
   readonly feed: OperatorFeed;
+  readonly news: RegistrarNews;
   readonly history: FigureHistory;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -168,7 +170,7 @@ function tokenGuard({ token, clock }: OperatorParts) {
 }
 
 function accountRoutes(parts: OperatorParts) {
-  const { store, shards, subscriptions, feed } = parts;
+  const { store, shards, subscriptions, feed, news } = parts;
   const listed = async (account: AccountRecord) => ({
     id: account.accountId,
     app: account.app,
@@ -217,6 +219,7 @@ function accountRoutes(parts: OperatorParts) {
           return device === undefined ? [] : [operatorDeviceView(device, subscription)];
         }),
         calls: callsOfAccount(store, account.accountId, subscriptions).map(journalView),
+        registrarNews: news.of(account),
         story: feed.storyOf(account.accountId).map(({ atMs, topic, data }) => ({ at: rfc3339(atMs), topic, ...data })),
       });
     })

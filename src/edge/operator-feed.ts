@@ -25,7 +25,7 @@ export interface WatchFilter {
 }
 
 /** What belongs into an account's story. */
-const told: ReadonlySet<FeedTopic> = new Set(["registration", "modeLearned", "push"]);
+const told: ReadonlySet<FeedTopic> = new Set(["registration", "modeLearned", "push", "registrar"]);
 
 interface Watcher {
   readonly filter: WatchFilter;
@@ -37,7 +37,7 @@ interface Watcher {
 
 type Line = ReadableStreamDefaultController<Uint8Array>;
 
-export type FeedTopic = "registration" | "modeLearned" | "wake" | "push" | "call" | "tunnel" | "ladder";
+export type FeedTopic = "registration" | "modeLearned" | "wake" | "push" | "call" | "tunnel" | "ladder" | "registrar";
 
 /** What happens now, for the operator's page: server-sent events, and the ladders of traced accounts. */
 export class OperatorFeed {

@@ -103,12 +103,8 @@ export class Answers {
     const registrar = ledger.registrar(row);
     registrar.budget.answered(now, this.#attempts.roundTripMs(row));
     this.#troubles.over(registrar);
-    if (ledger.credentials.accepted(row)) {
-      this.#log.warn("registration.realmChanged", {
-        account: ledger.columns.accountId(row),
-        registrar: registrar.target.host,
-      });
-    }
+    const newRealm = ledger.credentials.accepted(row);
+    if (newRealm !== undefined) this.#conduct.realmChanged(row, newRealm);
     if (readNextNonce(view, this.#nonce)) ledger.credentials.nextNonce(row, view.bytes, this.#nonce);
     switch (purpose) {
       case Purpose.bind:

@@ -20,6 +20,8 @@ export interface ConductEvents {
   onModeLearned(row: RegistrationIndex, mode: Exclude<RegistrationMode, "auto">): void;
   onRefused(row: RegistrationIndex, status: number, reason: string): void;
   onServerKnown(row: RegistrationIndex): void;
+  /** The row's credentials were taken for another realm than before. */
+  onRealmChanged(row: RegistrationIndex, realm: string): void;
   /** A row whose account is gone has nothing left to do. */
   onForgotten(row: RegistrationIndex): void;
 }
@@ -216,6 +218,11 @@ export class Conduct implements AttemptUser {
     if (!ledger.isUndecided(row)) return;
     ledger.columns.setLearnedMode(row, mode);
     this.#events.onModeLearned(row, modeName(mode) as Exclude<RegistrationMode, "auto">);
+  }
+
+  /** The registrar is not quite the one it was, or not at all. */
+  realmChanged(row: RegistrationIndex, realm: string): void {
+    if (!this.#ledger.columns.is(row, Flag.removing)) this.#events.onRealmChanged(row, realm);
   }
 
   /** The row's REGISTERs go elsewhere from now on. */

@@ -247,25 +247,29 @@ export class Credentials {
     return ChallengeOutcome.answered;
   }
 
-  /** The server took the credentials of the request in hand: remembers what it took them for. Returns true when the realm is another than it was. */
-  accepted(row: RegistrationIndex): boolean {
+  /** The server took the credentials of the request in hand: remembers what it took them for. Returns the realm when it is another than it was. */
+  accepted(row: RegistrationIndex): string | undefined {
     const volatile = this.#volatile;
-    if (!volatile.chain(row, ChainFlag.credentials)) return false;
+    if (!volatile.chain(row, ChainFlag.credentials)) return undefined;
     if (volatile.kept(row, KeptFlag.outside)) {
       const answers = this.#outside.of(row);
       // The newest: a server whose realm has changed is still sent what the old one asked for.
       const own = answers.findLast((answer) => !answer.challenge.proxy) ?? answers.at(-1);
-      if (own === undefined) return false;
+      if (own === undefined) return undefined;
       this.#raiseFloor(row, Math.min(...answers.map((answer) => algorithmOf(answer.challenge.algorithm))));
-      return this.#pins.pin(row, own.challenge.realm);
+      return this.#pin(row, own.challenge.realm);
     }
     if (!volatile.chain(row, ChainFlag.fresh)) {
       volatile.setKeptFlag(row, KeptFlag.staleOnce, false);
     }
-    if (volatile.kept(row, KeptFlag.pinned)) return false;
+    if (volatile.kept(row, KeptFlag.pinned)) return undefined;
     volatile.setKeptFlag(row, KeptFlag.pinned, true);
     this.#raiseFloor(row, volatile.keptAlgorithm(row));
-    return this.#pins.pin(row, this.#realms.get(volatile.realm(row))!.text);
+    return this.#pin(row, this.#realms.get(volatile.realm(row))!.text);
+  }
+
+  #pin(row: RegistrationIndex, realm: string): string | undefined {
+    return this.#pins.pin(row, realm) ? realm : undefined;
   }
 
   /** HOT. A nonce for the next request (RFC 7616 §3.5, nextnonce), in place of the kept one. */

@@ -48,6 +48,8 @@ export interface KeeperEvents {
   ): void;
   /** The registrar refused the account's credentials, or the account. */
   onRefused(accountId: AccountId, status: number, reason: string): void;
+  /** The registrar took the account's credentials for another realm than before. `registrar`: the host that was named. */
+  onRealmChanged(accountId: AccountId, registrar: string, realm: string): void;
   /** `serverOf` said undefined for this row and now knows. */
   onServerKnown(row: RegistrationIndex): void;
 }
@@ -123,6 +125,8 @@ export class Keeper {
         onModeLearned: (row, mode) => events.onModeLearned(columns.accountId(row), mode),
         onRefused: (row, status, reason) => events.onRefused(columns.accountId(row), status, reason),
         onServerKnown: (row) => events.onServerKnown(row),
+        onRealmChanged: (row, realm) =>
+          events.onRealmChanged(columns.accountId(row), this.#ledger.registrar(row).target.host, realm),
         onForgotten: (row) => this.#life.forget(row),
       },
       log,

@@ -19,9 +19,8 @@ export type FlowSocket = Socket<StreamFlow>;
 /** What a connection tells those who keep it. */
 export interface FlowOwner {
   nowMs(): number;
-  onFlowOpen(flow: StreamFlow): void;
-  /** A server has shown a certificate that is good. `der`: valid during the call. */
-  onFlowCertificate(flow: StreamFlow, serverName: string, der: Uint8Array): void;
+  /** A server's certificate was judged good: our TLS connections, before anything is written. */
+  onFlowCertified(server: string, der: Uint8Array): void;
   /** bytes[from, to) is one message; valid only during the call. */
   onFlowMessage(flow: StreamFlow, bytes: Uint8Array, from: number, to: number): void;
   /** A ping came, which has been answered. */
@@ -235,9 +234,9 @@ export class StreamFlow implements FrameReceiver {
       else this.cut("TLS handshake failed");
       return;
     }
-    const judged = judgeCertificate(socket, success, error, this.#serverName);
-    if (typeof judged === "string") return this.cut(judged);
-    this.#owner.onFlowCertificate(this, this.#serverName ?? this.address, judged);
+    const verdict = judgeCertificate(socket, success, error, this.#serverName);
+    if (!verdict.ok) return this.cut(verdict.fault);
+    this.#owner.onFlowCertified(verdict.server, verdict.der);
     this.#opened();
   }
 
@@ -287,7 +286,6 @@ export class StreamFlow implements FrameReceiver {
   #opened(): void {
     this.#state = "open";
     this.#wasOpen = true;
-    this.#owner.onFlowOpen(this);
     this.flush();
   }
 
@@ -355,21 +353,26 @@ export class StreamFlow implements FrameReceiver {
   }
 }
 
-/** The certificate, or what is wrong with it. */
+type CertificateVerdict =
+  | { readonly ok: true; readonly server: string; readonly der: Uint8Array }
+  | { readonly ok: false; readonly fault: string };
+
 function judgeCertificate(
   socket: FlowSocket,
   success: boolean,
   error: Error | null,
-  serverName: string | undefined,
-): Uint8Array | string {
+  server: string | undefined,
+): CertificateVerdict {
+  const refused = (fault: string): CertificateVerdict => ({ ok: false, fault });
   const code = error !== null && "code" in error ? String(error.code) : undefined;
-  if (error !== null && code !== nameDiffers) return `certificate not trusted: ${code ?? error.message}`;
-  if (error === null && !(success && socket.authorized)) return "TLS handshake failed";
+  if (error !== null && code !== nameDiffers) return refused(`certificate not trusted: ${code ?? error.message}`);
+  if (error === null && !(success && socket.authorized)) return refused("TLS handshake failed");
   const certificate: unknown = socket.getPeerCertificate();
   const der =
     typeof certificate === "object" && certificate !== null && "raw" in certificate ? certificate.raw : undefined;
-  if (!(der instanceof Uint8Array) || serverName === undefined) return "no certificate";
-  return certifies(readCertificateNames(der), serverName) ? der : `certificate is not for ${serverName}`;
+  if (!(der instanceof Uint8Array) || server === undefined) return refused("no certificate");
+  const isTheirs = certifies(readCertificateNames(der), server);
+  return isTheirs ? { ok: true, server, der } : refused(`certificate is not for ${server}`);
 }
 
 /** Handlers that hand everything to the flow in `socket.data`: ours, and accepted ones once they have one. */

@@ -1,5 +1,4 @@
 import { Counter, type Lane } from "../observe/lanes.ts";
-import { type Log, silentLog } from "../observe/log.ts";
 import type { Clock } from "../time/clock.ts";
 import type { BunSender, SendPath } from "./datagram-wire.ts";
 import type { EgressPolicy } from "./egress.ts";
@@ -18,6 +17,7 @@ import type {
 import { noPeer, Peers } from "./peers.ts";
 import { PortProbe } from "./port-probe.ts";
 import { trySendPaths } from "./send-path.ts";
+import type { ServerCertificate } from "./server-certificate.ts";
 import { type StreamReceiver, Streams } from "./stream.ts";
 import { type TlsMaterial, trustedAuthorities } from "./trust.ts";
 import { UdpSockets } from "./udp.ts";
@@ -47,7 +47,6 @@ export interface NetworkOptions {
   readonly lane: Lane;
   readonly clock: Clock;
   readonly receiver: NetworkReceiver;
-  readonly log?: Log | undefined;
   /** How bursts leave; found by trial when absent. */
   readonly sendPath?: SendPath | undefined;
   /** For tests: the C library (null: none), Bun's sockets, and routes. */
@@ -127,9 +126,9 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
 
   constructor(options: NetworkOptions, authorities: readonly string[]) {
     this.#options = options;
-    const { egress, clock, lane, log = silentLog } = options;
+    const { egress, clock, lane } = options;
     const isTrial = (peer: PeerId): boolean => this.#twins.has(peer);
-    this.#streams = new Streams({ peers: this.#peers, egress, clock, lane, receiver: this, authorities, isTrial, log });
+    this.#streams = new Streams({ peers: this.#peers, egress, clock, lane, receiver: this, authorities, isTrial });
     this.#local = new LocalAddresses({
       clock,
       listen: options.listen,
@@ -300,6 +299,10 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
   onPeerDown(peer: PeerId, reason: string): void {
     if (this.#closed) return;
     this.#options.receiver.onPeerDown(peer, reason);
+  }
+
+  onServerCertificate(certificate: ServerCertificate): void {
+    this.#options.receiver.onServerCertificate?.(certificate);
   }
 
   onDialFailed(peer: PeerId): void {

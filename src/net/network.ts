@@ -1,4 +1,5 @@
 import type { Id } from "../base/id.ts";
+import type { ServerCertificate } from "./server-certificate.ts";
 
 export type Transport = "udp" | "tcp" | "tls";
 
@@ -72,6 +73,8 @@ export interface NetworkReceiver {
   onMessage(bytes: Uint8Array, from: number, to: number, source: Source): void;
   /** The connection of a peer failed or closed, or a UDP peer answered ICMP unreachable. */
   onPeerDown(peer: PeerId, reason: string): void;
+  /** A TLS server showed a certificate that was accepted: the first time, and again when it is another. */
+  onServerCertificate?(certificate: ServerCertificate): void;
 }
 
 /** What RFC 3263 resolves. */

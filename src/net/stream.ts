@@ -1,7 +1,4 @@
-import { createHash } from "node:crypto";
-import { LRUCache } from "lru-cache";
 import { Counter, type Lane } from "../observe/lanes.ts";
-import type { Log } from "../observe/log.ts";
 import { type FrameFault, FrameFaultReason } from "../sip/message/framing.ts";
 import { Header } from "../sip/message/header.ts";
 import { scan } from "../sip/message/scan.ts";
@@ -23,12 +20,11 @@ import {
   redialFloorMs,
   trialConnectMs,
 } from "./stream-limits.ts";
+import { CertificateWatch, type ServerCertificate } from "./server-certificate.ts";
 import { StreamListener } from "./stream-listener.ts";
 import type { TlsMaterial } from "./trust.ts";
 
 const tls12 = 0x0303;
-/** Servers whose certificate is remembered. */
-const certificatesMax = 4_096;
 const refusalBytesMax = 8_192;
 
 const faultReason: Readonly<Record<FrameFault["reason"], readonly [status: number, reason: string]>> = {
@@ -40,6 +36,8 @@ const faultReason: Readonly<Record<FrameFault["reason"], readonly [status: numbe
 export interface StreamReceiver {
   onMessage(bytes: Uint8Array, from: number, to: number, source: Source): void;
   onPeerDown(peer: PeerId, reason: string): void;
+  /** A server showed a certificate, the first time or another than before. */
+  onServerCertificate(certificate: ServerCertificate): void;
   /** Told before `onPeerDown` when the connection never opened. */
   onDialFailed(peer: PeerId): void;
 }
@@ -54,8 +52,6 @@ export interface StreamsOptions {
   readonly isTrial?: (peer: PeerId) => boolean;
   /** PEM of the authorities that may vouch for a server. */
   readonly authorities: readonly string[];
-  /** Hears when a server's certificate is another than before. */
-  readonly log: Log;
 }
 
 /**
@@ -70,9 +66,8 @@ export class Streams implements FlowOwner {
   readonly #listeners: StreamListener[] = [];
   readonly #queued = new Set<StreamFlow>();
   readonly #failedAtMs = new Map<PeerId, number>();
-  /** Hash of the certificate that each server showed last, by name and address. */
-  readonly #certificates = new LRUCache<string, string>({ max: certificatesMax });
   readonly #source: Source = { transport: "tcp", address: "", port: 0, connection: 0 as ConnectionId };
+  readonly #certificates: CertificateWatch;
   readonly #view = new SipView();
   readonly #writer = new MessageWriter(refusalBytesMax);
   #lastId = 0;
@@ -80,6 +75,7 @@ export class Streams implements FlowOwner {
 
   constructor(options: StreamsOptions) {
     this.#options = options;
+    this.#certificates = new CertificateWatch((one) => options.receiver.onServerCertificate(one));
   }
 
   get accepted(): AcceptedFlows {
@@ -203,16 +199,8 @@ export class Streams implements FlowOwner {
     return this.#options.clock.nowMs();
   }
 
-  onFlowOpen(): void {}
-
-  /** A renewal looks like this, and so does somebody in between whom an authority trusts: the operator may want to know. */
-  onFlowCertificate({ address }: StreamFlow, serverName: string, der: Uint8Array): void {
-    const key = `${serverName} ${address}`;
-    const hash = createHash("sha256").update(der).digest("hex");
-    const before = this.#certificates.get(key);
-    this.#certificates.set(key, hash);
-    if (before !== undefined && before !== hash)
-      this.#options.log.warn("tls.certificateChanged", { server: serverName, address, sha256: hash });
+  onFlowCertified(server: string, der: Uint8Array): void {
+    this.#certificates.onAccepted(server, der);
   }
 
   onFlowMessage(flow: StreamFlow, bytes: Uint8Array, from: number, to: number): void {

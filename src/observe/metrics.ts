@@ -12,7 +12,13 @@ const receiptBucketsSec = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 60, 300];
 /** Known beforehand, so that each begins at 0: of a series that begins at 1 Prometheus sees no increase. */
 const pushProviders = ["apns", "fcm", "webpush", "webhook"];
 const pushOutcomes = ["accepted", "tokenDead", "retry", "refused"];
-const alarmKinds = [...pushProviders.map((provider) => `push_${provider}`), "receipts_stopped", "priority_lowered"];
+const alarmKinds = [
+  ...pushProviders.map((provider) => `push_${provider}`),
+  "receipts_stopped",
+  "priority_lowered",
+  "registrar_realm",
+  "registrar_certificate",
+];
 
 const registrationStates = {
   idle: "registrationsIdle",

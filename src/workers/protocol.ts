@@ -1,6 +1,7 @@
 import type { AccountId, CallUuid, DeviceId, SubscriptionId, TunnelId } from "../base/ids.ts";
 import type { Rung } from "../base/ladder.ts";
 import type { OwnSocket } from "../net/own-sockets.ts";
+import type { ServerCertificate } from "../net/server-certificate.ts";
 import type { TlsMaterial } from "../net/trust.ts";
 import type { Presence, ProofPlace, RegistrationMode, Secret } from "../base/records.ts";
 
@@ -195,6 +196,16 @@ export type Event =
     }
   /** A change worth telling: into registered, refused, retrying, idle. Not sent for refreshes. */
   | { readonly kind: "registrationChanged"; readonly accountId: AccountId; readonly status: RegistrationStatus }
+  /** The registrar took an account's credentials for another realm than before: its operator renamed it, or it is another registrar. */
+  | {
+      readonly kind: "realmChanged";
+      readonly accountId: AccountId;
+      /** Host that the account's REGISTERs go to, as it was named. */
+      readonly registrar: string;
+      readonly realm: string;
+    }
+  /** A TLS server showed a certificate for the first time in this shard's life, or another than before. */
+  | { readonly kind: "serverCertificate"; readonly certificate: ServerCertificate }
   /** The registrar taught `auto` what it wants. The store keeps it. */
   | { readonly kind: "modeLearned"; readonly accountId: AccountId; readonly mode: Exclude<RegistrationMode, "auto"> }
   /**

@@ -8,6 +8,7 @@ import type { RegistrationIndex } from "../base/ids.ts";
 import type { AccountId } from "../base/ids.ts";
 import type { Directory } from "../base/records.ts";
 import type { Locator, Network, NetworkReceiver, PeerId, Source } from "../net/network.ts";
+import type { ServerCertificate } from "../net/server-certificate.ts";
 import { scan, ScanResult } from "../sip/message/scan.ts";
 import { validateResponse } from "../sip/message/validate.ts";
 import { MessageKind, SipView } from "../sip/message/view.ts";
@@ -76,6 +77,8 @@ export class ShardCore implements NetworkReceiver {
         onProof: (requestId, proof) => uplink.emit({ kind: "proof", requestId, ...proof }),
         onRefused: (accountId: AccountId, status: number, reason: string) =>
           this.#tellRefused(accountId, status, reason),
+        onRealmChanged: (accountId: AccountId, registrar: string, realm: string) =>
+          uplink.emit({ kind: "realmChanged", accountId, registrar, realm }),
         onServerKnown: (row: RegistrationIndex) => this.#anchor.onServerKnown(row),
       },
     });
@@ -127,6 +130,10 @@ export class ShardCore implements NetworkReceiver {
     } catch (cause) {
       this.#fault("faultsDatagram", cause);
     }
+  }
+
+  onServerCertificate(certificate: ServerCertificate): void {
+    this.#parts.uplink.emit({ kind: "serverCertificate", certificate });
   }
 
   tick(nowMs: number): void {

@@ -118,13 +118,13 @@ async function start(options: ShardStart): Promise<void> {
     egress,
     lane,
     clock,
-    log,
     receiver: {
       onMessage: (bytes, from, to, source) => {
         receiver?.onMessage(bytes, from, to, source);
         sendSoon();
       },
       onPeerDown: (peer, reason) => receiver?.onPeerDown(peer, reason),
+      onServerCertificate: (certificate) => receiver?.onServerCertificate(certificate),
     },
   });
   network = opened;

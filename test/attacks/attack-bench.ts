@@ -3,7 +3,7 @@ import type { AccountRecord, Secret, SubscriptionRecord } from "../../src/base/r
 import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import type { Endpoint } from "../../src/net/network.ts";
 import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
-import { type Log, silentLog } from "../../src/observe/log.ts";
+import { silentLog } from "../../src/observe/log.ts";
 import type { Event } from "../../src/workers/protocol.ts";
 import { ShardCore } from "../../src/workers/shard-core.ts";
 import { SipText, sipText } from "../fakes/sip-text.ts";
@@ -50,8 +50,6 @@ export class AttackBench {
   readonly core: ShardCore;
   readonly account: AccountRecord;
   readonly events: Event[] = [];
-  /** Warnings of the log, by name. */
-  readonly warnings: string[] = [];
   /** What left us, in order. */
   readonly sent: Passage[] = [];
   /** What the phone's tunnel got. */
@@ -84,7 +82,7 @@ export class AttackBench {
       directory: this.directory,
       columns: openColumns(new ArrayBuffer(columnsBytes(64))),
       lane: this.lane,
-      log: { ...silentLog, warn: (event) => this.warnings.push(event) } satisfies Log,
+      log: silentLog,
       uplink: { emit: (event) => this.#onEvent(event) },
       settings: { deadlineSec: 40, ring: "on_push", userAgent: "Wakeline", shard: 0 },
     });

@@ -2,6 +2,7 @@ import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
 import { EgressPolicy } from "../../src/net/egress.ts";
 import { keepSource, type NetworkReceiver, type PeerId, type Source } from "../../src/net/network.ts";
 import { type LiveNetwork, type NetworkOptions, openNetwork } from "../../src/net/network-live.ts";
+import type { ServerCertificate } from "../../src/net/server-certificate.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 export interface RecordedMessage {
@@ -12,6 +13,7 @@ export interface RecordedMessage {
 /** Keeps what a network reports, and lets a test wait for it without sleeping. */
 export class WireRecorder implements NetworkReceiver {
   readonly messages: RecordedMessage[] = [];
+  readonly certificates: ServerCertificate[] = [];
   readonly downs: { readonly peer: PeerId; readonly reason: string }[] = [];
   /** Called with each message, before it is kept: to answer at once, or to throw. */
   onEach: ((message: RecordedMessage) => void) | undefined;
@@ -21,6 +23,11 @@ export class WireRecorder implements NetworkReceiver {
     const message = { text: Buffer.from(bytes.subarray(from, to)).toString("latin1"), source: keepSource(source) };
     this.onEach?.(message);
     this.messages.push(message);
+    this.#look();
+  }
+
+  onServerCertificate(certificate: ServerCertificate): void {
+    this.certificates.push(certificate);
     this.#look();
   }
 

@@ -111,6 +111,7 @@ export type News =
       readonly isProven: boolean;
     }
   | { readonly kind: "refused"; readonly accountId: AccountId; readonly status: number; readonly reason: string }
+  | { readonly kind: "realm"; readonly accountId: AccountId; readonly registrar: string; readonly realm: string }
   | { readonly kind: "serverKnown"; readonly row: RegistrationIndex };
 
 /** A keeper on a virtual network with one registrar, under a clock that stands still. */
@@ -168,6 +169,7 @@ export class BenchShard {
       onRemoved: (requestId) => this.news.push({ kind: "removed", requestId }),
       onProof: (requestId, proof) => this.news.push({ kind: "proof", requestId, ...proof }),
       onRefused: (accountId, status, reason) => this.news.push({ kind: "refused", accountId, status, reason }),
+      onRealmChanged: (accountId, registrar, realm) => this.news.push({ kind: "realm", accountId, registrar, realm }),
       onServerKnown: (row) => this.news.push({ kind: "serverKnown", row }),
     };
     const keeper = new Keeper({

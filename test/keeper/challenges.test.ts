@@ -198,6 +198,20 @@ describe("challenges, RFC 3261 §22, RFC 7616, RFC 8760", () => {
     expect(shard.registrar.heard).toHaveLength(2);
   });
 
+  test("a realm that is another than the one proven before is told, once, with the registrar's name", () => {
+    const shard = new BenchShard();
+    const account = shard.add(1);
+    shard.run(600_000);
+    expect(shard.newsOf("realm")).toEqual([]);
+    shard.registrar.options = { ...shard.registrar.options, realm: "moved.test" };
+    shard.registrar.forgetNonces();
+    shard.run(1_800_000, 50);
+    expect(shard.state(account)).toBe("registered");
+    expect(shard.newsOf("realm")).toEqual([
+      { kind: "realm", accountId: account, registrar: "virtual.test", realm: "moved.test" },
+    ]);
+  });
+
   test("a registrar with another realm each time does not make requests grow", () => {
     const shard = new BenchShard();
     let realm = 0;

@@ -11,8 +11,7 @@ function setUp() {
   let id = 0;
   const owner: FlowOwner = {
     nowMs: () => 0,
-    onFlowOpen() {},
-    onFlowCertificate() {},
+    onFlowCertified() {},
     onFlowMessage() {},
     onFlowPing() {},
     onFlowFault() {},

@@ -10,8 +10,7 @@ test("one connection has 64 KiB a turn of the loop, however much has come at onc
   const asked: string[] = [];
   const owner: FlowOwner = {
     nowMs: () => 0,
-    onFlowOpen: () => {},
-    onFlowCertificate: () => {},
+    onFlowCertified() {},
     onFlowMessage: () => {
       if (++messages === 200) done.resolve();
     },

@@ -2,8 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { EgressPolicy } from "../../src/net/egress.ts";
 import type { PeerId } from "../../src/net/network.ts";
 import type { NetworkOptions } from "../../src/net/network-live.ts";
-import { handshakeMs, redialFloorMs } from "../../src/net/stream-limits.ts";
-import { silentLog } from "../../src/observe/log.ts";
+import { handshakeMs } from "../../src/net/stream-limits.ts";
 import type { Certificate } from "../fakes/certificates.ts";
 import { OpensslAuthority } from "../fakes/openssl.ts";
 import { connectRaw, RawServer } from "../fakes/raw-stream.ts";
@@ -57,24 +56,6 @@ describe("TLS to servers, RFC 5922 §7", () => {
   test("a certificate of the name, from an authority of ca_file, is accepted and everything sent", async () => {
     expect(await outcome(good)).toBe("sent");
     expect(await outcome(good, "SIP.Example.COM")).toBe("sent");
-  });
-
-  test("a server whose certificate is another than before is told to the operator", async () => {
-    const told: string[] = [];
-    const from = await open({ log: { ...silentLog, warn: (event) => void told.push(event) } });
-    let port = 0;
-    for (const certificate of [good, good, await authority.issue("DNS:sip.example.com")]) {
-      expect(told).toEqual([]);
-      const server = new RawServer({ tls: certificate, port });
-      port = server.port;
-      from.network.send(tlsPeer(from, port), request);
-      await server.until(() => server.received.length >= request.length);
-      const downs = from.recorder.downs.length;
-      server.close();
-      await from.recorder.down(downs + 1);
-      from.clock.advance(redialFloorMs);
-    }
-    expect(told).toEqual(["tls.certificateChanged"]);
   });
 
   test("messages go both ways on one connection", async () => {
