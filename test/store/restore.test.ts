@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { uuidBytes } from "../../src/base/uuid.ts";
 import { openDirectory } from "../../src/store/directory.ts";
@@ -27,6 +27,7 @@ describe("restore", () => {
     mkdirSync(dataDir, { mode: 0o700 });
     writeFileSync(join(dataDir, "master.key"), key, { mode: 0o600 });
 
+    chmodSync(options.file, 0o644); // as it may come back from elsewhere
     expect(restoreFrom(options)).toEqual({ accounts: 1, devices: 1 });
     expect(readdirSync(dataDir).sort()).toEqual(["master.key", "wakeline.db", "wakeline.lock"]);
     expect(statSync(join(dataDir, "wakeline.db")).mode & 0o777).toBe(0o600);
