@@ -82,6 +82,14 @@ export class FarEnd implements Party {
     return request;
   }
 
+  /** Calls another far end without any server between them, as a REFER may ask. */
+  calls(other: FarEnd, lines: readonly string[]): SipText {
+    const names = { from: `<sip:bob@trunk.test>`, to: `<${other.contact}>` };
+    const request = newRequest(this, "INVITE", other.contact, names, { body: sdp("bob"), lines });
+    this.#socket?.send(Buffer.from(request.text, "latin1"), other.port, "127.0.0.1");
+    return request;
+  }
+
   /** Sends a request in the dialog and returns it. */
   asks(method: string, side: DialogSide, cseq: number, extra: Extra = {}): SipText {
     const request = dialogRequest(this, method, side, cseq, extra);
