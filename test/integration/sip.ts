@@ -176,10 +176,11 @@ export class SipInbox {
   }
 
   /** `INVITE`, `200 INVITE`, of this Call-ID when one is given. */
-  gets(name: string, callId?: string): Promise<SipText> {
+  gets(name: string, callId?: string, withinMs?: number): Promise<SipText> {
     return this.#inbox.next(
       name,
       (message) => nameOf(message) === name && (callId === undefined || message.get("Call-ID") === callId),
+      withinMs,
     );
   }
 }

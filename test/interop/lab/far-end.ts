@@ -13,6 +13,7 @@ import {
   SipInbox,
 } from "../../integration/sip.ts";
 import { domain } from "./kamailio.ts";
+import { stepMsMax } from "./wait.ts";
 
 let farEnds = 0;
 
@@ -66,7 +67,7 @@ export class FarEnd implements Party {
   }
 
   gets(name: string, callId?: string): Promise<SipText> {
-    return this.inbox.gets(name, callId);
+    return this.inbox.gets(name, callId, stepMsMax);
   }
 
   invites(user: string, extra: Extra = {}): SipText {
