@@ -1,30 +1,46 @@
 import { describe, expect, test } from "bun:test";
 import type { Rung, Summary } from "../../src/page/api/answers.ts";
 import { SseParser, type ServerEvent } from "../../src/page/api/sse-parser.ts";
-import { funnelOf } from "../../src/page/model/funnel.ts";
-import { noHistory, withSummary } from "../../src/page/model/history.ts";
+import { funnelOf, providersOf } from "../../src/page/model/funnel.ts";
+import { noHistory, withPast, withSummary, type History } from "../../src/page/model/history.ts";
 import { fitLabel, layoutLadder } from "../../src/page/model/ladder-layout.ts";
 import { hrefOf, routeOf, type Route } from "../../src/page/model/route.ts";
 import { sparkPath } from "../../src/page/model/spark-path.ts";
 
-const counts = { invite_to_push: 0, push_to_tunnel: 0, tunnel_to_invite: 0, invite_to_answer: 0 };
-
 describe("wake funnel", () => {
   test("is empty before the first wake", () => {
-    expect(funnelOf({ wake: {}, wakeCounts: counts })).toEqual([]);
+    expect(funnelOf({ began: 0, steps: {} })).toEqual([]);
   });
 
   test("bars are shares of the widest step; a step that never happened has no times", () => {
     const stages = funnelOf({
-      wake: { invite_to_push: { p50Ms: 4, p99Ms: 90 } },
-      wakeCounts: { ...counts, invite_to_push: 8, push_to_tunnel: 4 },
+      began: 8,
+      steps: {
+        invite_to_push: { count: 6, p50Ms: 4, p99Ms: 90 },
+        push_to_tunnel: { count: 4, p50Ms: 900, p99Ms: 900 },
+      },
     });
     expect(stages.map(({ count, width, p50Ms }) => [count, width, p50Ms])).toEqual([
-      [8, 1, 4],
-      [4, 0.5, undefined],
+      [8, 1, undefined],
+      [6, 0.75, 4],
+      [4, 0.5, 900],
+      [0, 0, undefined],
       [0, 0, undefined],
       [0, 0, undefined],
     ]);
+    expect(stages.map(({ name }) => name)).toEqual([
+      "INVITE came",
+      "Push accepted",
+      "Tunnel opened",
+      "INVITE passed on",
+      "Ringing",
+      "Answered",
+    ]);
+  });
+
+  test("the busiest provider comes first", () => {
+    const wakesByProvider = { fcm: { began: 2, steps: {} }, apns: { began: 9, steps: {} } };
+    expect(providersOf({ wakesByProvider })).toEqual(["apns", "fcm"]);
   });
 });
 
@@ -98,6 +114,28 @@ describe("history of the summary", () => {
     expect(history.atSec.length).toBe(1_800);
     expect([history.atSec[0], history.registrations.registered[0]]).toEqual([10, 5]);
   });
+
+  test("what the server remembers fills the time before and the gaps, and doubles nothing", () => {
+    const past = (...atSec: readonly number[]): History => ({
+      atSec,
+      registrations: Object.fromEntries(
+        Object.keys(noHistory.registrations).map((state) => [state, atSec.map((at) => at + 1_000)]),
+      ) as unknown as History["registrations"],
+      memoryBytes: atSec.map(() => 5),
+      loopDelayMs: atSec.map(() => 1),
+    });
+    let history = noHistory;
+    for (const atSec of [100, 102, 104, 160, 162]) history = withSummary(history, summary(atSec), atSec * 1_000);
+    const filled = withPast(history, past(80, 90, 100, 110, 120, 130, 140, 150, 160));
+    expect(filled.atSec).toEqual([80, 90, 100, 102, 104, 120, 130, 140, 150, 160, 162]);
+    expect(filled.registrations.registered.slice(0, 3)).toEqual([1_080, 1_090, 100]);
+    expect(filled.registrations.registered[5]).toBe(1_120);
+    expect(withPast(filled, past(80, 90)).atSec).toEqual([...filled.atSec]);
+    // Alone it is the whole history.
+    expect(withPast(noHistory, past(10, 20)).registrations.refused).toEqual([1_010, 1_020]);
+    // An hour at most.
+    expect(withPast(withSummary(noHistory, summary(1), 3_700_000), past(90, 110)).atSec).toEqual([110, 3_700]);
+  });
 });
 
 describe("route", () => {
@@ -122,9 +160,10 @@ describe("route", () => {
 
 describe("spark line", () => {
   test("goes from edge to edge, low below high; what is steady runs in the middle", () => {
-    expect(sparkPath([1, 3, 2], 100, 26)).toBe("M0.0 23.0L50.0 3.0L100.0 13.0");
-    expect(sparkPath([5, 5], 100, 26)).toBe("M0.0 13.0L100.0 13.0");
-    expect(sparkPath([5], 100, 26)).toBe("");
+    expect(sparkPath([10, 20, 30], [1, 3, 2], 100, 26)).toBe("M0.0 23.0L50.0 3.0L100.0 13.0");
+    expect(sparkPath([10, 12, 30], [1, 3, 2], 100, 26)).toBe("M0.0 23.0L10.0 3.0L100.0 13.0");
+    expect(sparkPath([10, 20], [5, 5], 100, 26)).toBe("M0.0 13.0L100.0 13.0");
+    expect(sparkPath([10], [5], 100, 26)).toBe("");
   });
 });
 

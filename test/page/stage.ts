@@ -24,6 +24,8 @@ export interface Stage {
   refusedAccount(username: string): Promise<void>;
   /** An account whose server does not answer. */
   silentAccount(username: string): Promise<void>;
+  /** The server is killed and started again on the same folder. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -52,7 +54,12 @@ export async function openStage(command: readonly string[], token?: string): Pro
   const publicUrl = `http://127.0.0.1:${http}`;
   const config = join(folder.path, "wakeline.toml");
   await Bun.write(config, configText({ http, sip, webhookUrl: webhook.url, token }));
-  const program = startProgram([...command, "serve", "--config", config], { cwd: folder.path });
+  const start = () => startProgram([...command, "serve", "--config", config], { cwd: folder.path });
+  let program = start();
+  const ready = () =>
+    until("the server is ready", () => program.lines.includes("ready"), {
+      detail: () => program.lines.slice(-20).join("\n"),
+    });
   closers.push(
     () => folder.remove(),
     () => webhook.close(),
@@ -61,9 +68,7 @@ export async function openStage(command: readonly string[], token?: string): Pro
     () => bob.close(),
     () => program.end(),
   );
-  await until("the server is ready", () => program.lines.includes("ready"), {
-    detail: () => program.lines.slice(-20).join("\n"),
-  });
+  await ready();
 
   let ringing: (call: UaCall) => void = () => {};
   const phone = new DemoPhone({
@@ -126,6 +131,11 @@ export async function openStage(command: readonly string[], token?: string): Pro
     refusedAccount: (username) =>
       subscribe({ username, password: "not the password", proxy: `127.0.0.1:${registrar.port}` }),
     silentAccount: (username) => subscribe({ username, password: "any", proxy: `127.0.0.1:${silent}` }),
+    async restart() {
+      await program.end("SIGKILL");
+      program = start();
+      await ready();
+    },
     async stop() {
       for (const close of closers.toReversed()) await close();
     },

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import type { AccountDevice, Registration } from "../../src/page/api/answers.ts";
+import type { AccountDevice, Happening, Registration } from "../../src/page/api/answers.ts";
 import { callerText } from "../../src/page/words/calls.ts";
-import { bytes, count, duration, fromNow, millis, share, timeOf } from "../../src/page/words/figures.ts";
+import { bytes, count, duration, fromNow, millis, share, statusesText, timeOf } from "../../src/page/words/figures.ts";
+import { wordsOf } from "../../src/page/words/happenings.ts";
 import { storyOf } from "../../src/page/words/registration.ts";
 
 const nowMs = Date.parse("2026-11-24T12:00:00Z");
@@ -141,4 +142,40 @@ describe("figures", () => {
     expect(callerText({ uri: "sip:bob@x.example;user=phone", name: "Bob" })).toBe("Bob (bob@x.example)");
     expect(callerText({ uri: "sips:bob@x.example" })).toBe("bob@x.example");
   });
+});
+
+describe("what happened to an account", () => {
+  const at = "2026-11-24T12:00:00Z";
+  const words = (happening: Happening) => wordsOf(happening, () => "Anna's phone");
+
+  test("each change of its registration is a sentence, with the answer and the server", () => {
+    const place = { mode: "auto", registrar: "192.0.2.1:5060", transport: "udp" };
+    const of = (state: Registration["state"], more: Partial<Registration> = {}) =>
+      words({ at, topic: "registration", ...place, state, ...more });
+    expect(of("registered")).toEqual({ tone: "good", text: "Registered at 192.0.2.1:5060 over UDP." });
+    expect(of("refused", { lastStatus: 403, lastReason: "Forbidden" }).text).toBe(
+      "Refused at 192.0.2.1:5060 over UDP: 403 Forbidden.",
+    );
+    expect(of("retrying", { lastReason: "no answer" })).toEqual({
+      tone: "warn",
+      text: "An attempt failed at 192.0.2.1:5060 over UDP: no answer.",
+    });
+    expect(of("idle").text).toContain("Not registered any more");
+  });
+
+  test("a push says to whom, by whom, and why not", () => {
+    const push = { at, topic: "push", device: "d", provider: "fcm", kind: "call" } as const;
+    expect(words({ ...push, outcome: "accepted" }).text).toBe("Push to Anna's phone (a call): taken by FCM.");
+    expect(words({ ...push, outcome: "tokenDead", reason: "UNREGISTERED" })).toEqual({
+      tone: "bad",
+      text: "Push to Anna's phone (a call): FCM does not know its token any more (UNREGISTERED).",
+    });
+    expect(words({ ...push, outcome: "refused", reason: "x" }).text).toEndWith("not taken by FCM (x).");
+    expect(words({ at, topic: "modeLearned", mode: "continuous" }).text).toContain("continuous");
+  });
+});
+
+test("last answers are counted, the most frequent first", () => {
+  expect(statusesText([200, 401, 200, 503, 200, 401])).toBe("200 ×3, 401 ×2, 503 ×1");
+  expect(statusesText([])).toBe("–");
 });

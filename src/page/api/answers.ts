@@ -3,7 +3,18 @@ import type { CallState, LadderEntry, RegistrarStatus, RegistrationState } from 
 /** Answers of the operator's interface as JSON carries them: times in RFC 3339, a field without a value is absent. */
 export type { CallState, LadderEntry, RegistrarStatus, RegistrationState };
 
-export type WakeStep = "invite_to_push" | "push_to_tunnel" | "tunnel_to_invite" | "invite_to_answer";
+export type WakeStep =
+  | "invite_to_push"
+  | "push_to_tunnel"
+  | "tunnel_to_invite"
+  | "invite_to_ringing"
+  | "invite_to_answer";
+
+/** How wakes went: devices that were to be woken, and each step that happened. */
+export interface WakeSummary {
+  readonly began: number;
+  readonly steps: Partial<Record<WakeStep, { readonly count: number; readonly p50Ms: number; readonly p99Ms: number }>>;
+}
 
 export interface ShardFigures {
   readonly shard: number;
@@ -42,10 +53,19 @@ export interface Summary {
     readonly lapsed: number;
   };
   readonly calls: CallFigures;
-  readonly wake: Partial<Record<WakeStep, { readonly p50Ms: number; readonly p99Ms: number }>>;
-  readonly wakeCounts: Readonly<Record<WakeStep, number>>;
+  readonly wakesByProvider: Readonly<Record<string, WakeSummary>>;
   readonly shards: readonly ShardFigures[];
   readonly memoryBytes: number;
+}
+
+/** What the figures were, oldest first, as columns; of the last hour. */
+export interface PastFigures {
+  /** Unix seconds. */
+  readonly atSec: readonly number[];
+  readonly registrations: Readonly<Record<RegistrationState, readonly number[]>>;
+  readonly memoryBytes: readonly number[];
+  /** Of the slowest shard. */
+  readonly loopDelayMs: readonly number[];
 }
 
 export interface Registration {
@@ -101,9 +121,25 @@ export interface JournalLine {
   readonly endedAt?: string;
 }
 
+/** Something that happened to an account. A topic that this page does not know is shown by its name. */
+export type Happening = { readonly at: string } & (
+  | ({ readonly topic: "registration" } & Registration)
+  | { readonly topic: "modeLearned"; readonly mode: string }
+  | {
+      readonly topic: "push";
+      readonly device: string;
+      readonly provider: string;
+      readonly kind: string;
+      readonly outcome: "accepted" | "tokenDead" | "retry" | "refused";
+      readonly reason?: string;
+    }
+);
+
 export interface AccountDetail extends AccountLine {
   readonly deviceList: readonly AccountDevice[];
   readonly calls: readonly JournalLine[];
+  /** Since the server started, newest first. */
+  readonly story: readonly Happening[];
 }
 
 export interface CallLine {

@@ -8,6 +8,7 @@ import { stateNames, stateTones, storyOf } from "../words/registration.ts";
 import { AccountActions } from "./account-actions.tsx";
 import { Badge } from "./badge.tsx";
 import { CallsTable } from "./calls-table.tsx";
+import { StoryPanel } from "./story-panel.tsx";
 import { Table, type Column } from "./table.tsx";
 import { Trace } from "./trace.tsx";
 
@@ -107,6 +108,7 @@ function Known({ detail }: { readonly detail: AccountDetail }) {
           )}
         </section>
         <Settings detail={detail} />
+        <StoryPanel detail={detail} />
         <section class="panel full" aria-labelledby="last-calls">
           <h2 id="last-calls">Last calls</h2>
           <CallsTable
@@ -131,7 +133,7 @@ function Settings({ detail }: { readonly detail: AccountDetail }) {
     ["Id", detail.id],
   ];
   return (
-    <section class="panel" aria-labelledby="settings">
+    <section class="panel tall" aria-labelledby="settings">
       <h2 id="settings">Settings</h2>
       <dl class="lines">
         {lines.flatMap(([name, value]) =>

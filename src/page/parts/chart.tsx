@@ -4,7 +4,6 @@ import { charted, type History } from "../model/history.ts";
 import { count } from "../words/figures.ts";
 import { stateNames } from "../words/registration.ts";
 
-const heightPx = 280;
 const timeAxisPx = 30;
 /** Shown at least, so that the first minute does not rush by. */
 const spanSecMin = 60;
@@ -19,19 +18,19 @@ const dashes: Partial<Record<(typeof charted)[number], number[]>> = {
   unregistering: [1, 4],
 };
 
-/** Registrations by state since the page was opened. The figures of now stand beside it as text. */
+/** Registrations by state in the last hour, as far as the server runs. The figures of now stand beside it as text. */
 export function Chart({ history }: { readonly history: History }) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const isDark = useDark();
-  const isEmpty = history.atSec.length < 2;
+  const isEmpty = history.atSec.length === 0;
 
   useEffect(() => {
     const root = place.current;
     if (root === null || isEmpty) return undefined;
     const chart = new uPlot(optionsOf(root), dataOf(history), root);
     plot.current = chart;
-    const resized = new ResizeObserver(() => chart.setSize({ width: root.clientWidth, height: heightPx }));
+    const resized = new ResizeObserver(() => chart.setSize({ width: root.clientWidth, height: root.clientHeight }));
     resized.observe(root);
     return () => {
       resized.disconnect();
@@ -42,13 +41,8 @@ export function Chart({ history }: { readonly history: History }) {
   useEffect(() => plot.current?.setData(dataOf(history)), [history]);
 
   return (
-    <div
-      class="chart"
-      ref={place}
-      role="img"
-      aria-label="Line chart of registrations by state since this page was opened"
-    >
-      {isEmpty && <p class="empty">The line begins in a moment: this page draws what it sees from now on.</p>}
+    <div class="chart" ref={place} role="img" aria-label="Line chart of registrations by state in the last hour">
+      {isEmpty && <p class="empty">The line begins in a moment.</p>}
     </div>
   );
 }
@@ -77,7 +71,7 @@ function optionsOf(root: HTMLElement): uPlot.Options {
   const isNarrow = root.clientWidth < 480;
   return {
     width: root.clientWidth,
-    height: heightPx,
+    height: root.clientHeight,
     legend: { show: false },
     cursor: { show: false },
     // Half of the last time of day stands to the right of its tick.

@@ -30,22 +30,21 @@ export function Header() {
         <div class="state" role="status">
           <Readiness known={known} />
         </div>
-        {known !== undefined && (
-          <dl class="facts">
-            <div>
-              <dt>Version</dt>
-              <dd>{known.version}</dd>
-            </div>
-            <div>
-              <dt>Up</dt>
-              <dd>{duration(known.uptimeSec)}</dd>
-            </div>
-            <div>
-              <dt>Updates</dt>
-              <dd>{isLive.value ? "live" : "every few seconds"}</dd>
-            </div>
-          </dl>
-        )}
+        {/* Its room is kept while nothing is known: what stands below must not jump. */}
+        <dl class="facts">
+          <div>
+            <dt>Version</dt>
+            <dd>{known?.version ?? "–"}</dd>
+          </div>
+          <div>
+            <dt>Up</dt>
+            <dd>{known === undefined ? "–" : duration(known.uptimeSec)}</dd>
+          </div>
+          <div>
+            <dt>Updates</dt>
+            <dd>{updatesText(known !== undefined)}</dd>
+          </div>
+        </dl>
       </div>
       <div class="bar second">
         <nav aria-label="Views">
@@ -62,23 +61,33 @@ export function Header() {
             })}
           </ul>
         </nav>
-        {known !== undefined && (
-          <ul class="chips" aria-label="Shards">
-            {known.shards.length > chipsMax && (
-              <li class="chip">
-                {known.shards.filter(({ ready }) => ready).length} of {known.shards.length} shards ready
-              </li>
-            )}
-            {chipped(known.shards).map(({ shard, ready, registered }) => (
-              <li key={shard} class={ready ? "chip" : "chip bad"}>
-                <span class="dim">Shard {shard}:</span> {ready ? count(registered ?? 0) : "not ready"}
-                {ready && <span class="unseen"> registered</span>}
-              </li>
-            ))}
-          </ul>
-        )}
+        <Shards shards={known?.shards ?? []} />
       </div>
     </header>
+  );
+}
+
+function updatesText(isKnown: boolean): string {
+  if (!isKnown) return "–";
+  return isLive.value ? "live" : "polled";
+}
+
+function Shards({ shards }: { readonly shards: readonly ShardFigures[] }) {
+  return (
+    <ul class="chips" aria-label="Shards">
+      {shards.length === 0 && <li class="chip">Shards: –</li>}
+      {shards.length > chipsMax && (
+        <li class="chip">
+          {shards.filter(({ ready }) => ready).length} of {shards.length} shards ready
+        </li>
+      )}
+      {chipped(shards).map(({ shard, ready, registered }) => (
+        <li key={shard} class={ready ? "chip" : "chip bad"}>
+          <span class="dim">Shard {shard}:</span> {ready ? count(registered ?? 0) : "not ready"}
+          {ready && <span class="unseen"> registered</span>}
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Summary } from "../api/answers.ts";
 import { charted } from "../model/history.ts";
 import { hrefOf } from "../model/route.ts";
-import { calls, history, summary } from "../state/live.ts";
+import { calls, history, isFilled, summary } from "../state/live.ts";
 import { bytes, count, millis, share } from "../words/figures.ts";
 import { stateNames, stateTones } from "../words/registration.ts";
 import { Badge } from "./badge.tsx";
@@ -22,7 +22,11 @@ export function Overview() {
       <h1 tabIndex={-1} class="unseen">
         Overview
       </h1>
-      {known === undefined ? <p class="panel empty">Asking the server…</p> : <Panels known={known} />}
+      {known === undefined || !isFilled.value ? (
+        <p class="panel empty">Asking the server…</p>
+      ) : (
+        <Panels known={known} />
+      )}
     </>
   );
 }

@@ -1,6 +1,6 @@
 import type { RegistrarStatus } from "../api/answers.ts";
 import { registrars, registrarsShownMax } from "../state/live.ts";
-import { count } from "../words/figures.ts";
+import { count, statusesText } from "../words/figures.ts";
 import type { Tone } from "../words/registration.ts";
 import { Badge } from "./badge.tsx";
 import { Table, type Column } from "./table.tsx";
@@ -32,7 +32,7 @@ const columns: readonly Column<RegistrarStatus>[] = [
   },
   { name: "Rate limit", isNumber: true, cell: ({ ratePerSec }) => rate(ratePerSec) },
   { name: "Loss", isNumber: true, cell: ({ lossRatio }) => `${(lossRatio * 100).toFixed(1)}%` },
-  { name: "Last answer", isNumber: true, cell: ({ lastStatus }) => (lastStatus === 0 ? "–" : lastStatus) },
+  { name: "Last answers", cell: ({ latestStatuses }) => statusesText(latestStatuses) },
 ];
 
 /** From here on the budget does not hold anything back. */

@@ -25,8 +25,8 @@ export function ShardsPanel({ known, history }: { readonly known: Summary; reado
         keyOf={({ shard }) => String(shard)}
       />
       <div class="sparks">
-        <Spark name="Memory" values={history.memoryBytes} text={bytes} />
-        <Spark name="Loop delay, slowest shard" values={history.loopDelayMs} text={millis} />
+        <Spark name="Memory" atSec={history.atSec} values={history.memoryBytes} text={bytes} />
+        <Spark name="Loop delay, slowest shard" atSec={history.atSec} values={history.loopDelayMs} text={millis} />
       </div>
     </section>
   );

@@ -1,33 +1,34 @@
 import { sparkPath } from "../model/spark-path.ts";
+import { duration } from "../words/figures.ts";
 
 const [widthPx, heightPx] = [200, 36];
-/** The last ten minutes. */
-const pointsMax = 300;
 
-/** A small line of what a figure was, with its newest value and its range in words. */
+/** A small line of what a figure was in the last hour, with its newest value and its range in words. */
 export function Spark({
   name,
+  atSec,
   values,
   text,
 }: {
   readonly name: string;
+  readonly atSec: readonly number[];
   readonly values: readonly number[];
   readonly text: (value: number) => string;
 }) {
-  const latest = values.slice(-pointsMax);
-  const [low, high] = [Math.min(...latest), Math.max(...latest)];
+  const [low, high] = [text(Math.min(...values)), text(Math.max(...values))];
+  const spanSec = (atSec.at(-1) ?? 0) - (atSec[0] ?? 0);
   return (
     <div class="spark">
       <p>
-        <span class="dim">{name}</span> <strong>{text(latest.at(-1) ?? 0)}</strong>
-        {latest.length > 1 && (
+        <span class="dim">{name}</span> <strong>{text(values.at(-1) ?? 0)}</strong>
+        {values.length > 1 && (
           <span class="dim">
-            {low === high ? "steady" : `${text(low)} to ${text(high)}`} since this page was opened
+            {low === high ? "steady" : `${low} to ${high}`} in {duration(spanSec)}
           </span>
         )}
       </p>
       <svg viewBox={`0 0 ${widthPx} ${heightPx}`} preserveAspectRatio="none" aria-hidden="true">
-        <path d={sparkPath(latest, widthPx, heightPx)} />
+        <path d={sparkPath(atSec, low === high ? values.map(() => 0) : values, widthPx, heightPx)} />
       </svg>
     </div>
   );

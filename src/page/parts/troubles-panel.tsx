@@ -3,6 +3,7 @@ import { hrefOf } from "../model/route.ts";
 import { nowMs, troubles, troublesShownMax } from "../state/live.ts";
 import { fromNow } from "../words/figures.ts";
 import { stateNames, stateTones } from "../words/registration.ts";
+import { showTroubles } from "./accounts-view.tsx";
 import { Badge } from "./badge.tsx";
 import { Table, type Column } from "./table.tsx";
 
@@ -48,7 +49,11 @@ export function TroublesPanel() {
         />
       )}
       {known !== undefined && known.length > troublesShownMax && (
-        <p class="dim">The newest {troublesShownMax} are shown; the others are found under Accounts by name.</p>
+        <p class="below">
+          <a href={hrefOf({ view: "accounts" })} onClick={showTroubles}>
+            See all in trouble
+          </a>
+        </p>
       )}
     </section>
   );

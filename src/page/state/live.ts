@@ -1,9 +1,9 @@
-import { effect, signal } from "@preact/signals";
-import type { AccountLine, CallLine, RegistrarStatus, Rung, Summary, Troubles } from "../api/answers.ts";
+import { computed, effect, signal } from "@preact/signals";
+import type { AccountLine, CallLine, PastFigures, RegistrarStatus, Rung, Summary, Troubles } from "../api/answers.ts";
 import { ask, door, tokenVersion, type Asked } from "../api/ask.ts";
 import { followEvents } from "../api/events.ts";
 import type { ServerEvent } from "../api/sse-parser.ts";
-import { noHistory, withSummary } from "../model/history.ts";
+import { noHistory, withPast, withSummary } from "../model/history.ts";
 import { routeOf, type Route } from "../model/route.ts";
 
 const summaryMs = 2_000;
@@ -12,6 +12,8 @@ const registrarsMs = 5_000;
 const callsPollMs = 3_000;
 /** With events too: what an event told may have been lost. */
 const callsCareMs = 15_000;
+/** Shards answer at once or are not well. */
+const patienceMs = 800;
 /** Events of calls come in bursts: one question for all of a burst. */
 const burstMs = 400;
 /** A list of calls costs the shards one line a running call: with more of them it is asked for less often. */
@@ -38,6 +40,13 @@ export const isLive = signal(false);
 export const callsVersion = signal(0);
 /** Counts what happened to the account of the route. */
 export const accountVersion = signal(0);
+const isPatienceOver = signal(false);
+/** Whether the overview has what it shows, or has waited long enough for it: panels that fill one after the other would jump. */
+export const isFilled = computed(
+  () =>
+    isPatienceOver.value ||
+    (registrars.value !== undefined && troubles.value !== undefined && calls.value !== undefined),
+);
 /** The last rung of the traced account that came by itself. */
 export const tracedRung = signal<{ readonly account: string; readonly rung: Rung } | undefined>(undefined);
 
@@ -45,20 +54,31 @@ async function askSummary(): Promise<void> {
   const asked = await ask<Summary>("GET", "/operator/v1/summary");
   nowMs.value = Date.now();
   if (asked.ok) {
+    const hadNone = summary.value === undefined || silentSinceMs.value !== undefined;
     door.value = "open";
     summary.value = asked.value;
     silentSinceMs.value = undefined;
     history.value = withSummary(history.value, asked.value, nowMs.value);
+    if (hadNone) void askHistory();
+    if (!isPatienceOver.value) setTimeout(() => (isPatienceOver.value = true), patienceMs);
   } else if (asked.reason === "unreachable") silentSinceMs.value ??= nowMs.value;
 }
 
+/** What this page has not seen: before it was opened, and while the server was silent. */
+async function askHistory(): Promise<void> {
+  const asked = await ask<PastFigures>("GET", "/operator/v1/history");
+  if (asked.ok) history.value = withPast(history.value, asked.value);
+}
+
 async function askRegistrars(): Promise<void> {
-  if (route.value.view === "overview") {
-    // One more than is shown tells whether there are more.
-    keep(registrars, await ask("GET", `/operator/v1/registrars?limit=${registrarsShownMax + 1}`));
-    const asked = await ask<Troubles>("GET", `/operator/v1/troubles?limit=${troublesShownMax + 1}`);
-    if (asked.ok) troubles.value = asked.value.accounts;
-  }
+  if (route.value.view !== "overview") return;
+  // One more than is shown tells whether there are more.
+  const [servers, accounts] = await Promise.all([
+    ask<readonly RegistrarStatus[]>("GET", `/operator/v1/registrars?limit=${registrarsShownMax + 1}`),
+    ask<Troubles>("GET", `/operator/v1/troubles?limit=${troublesShownMax + 1}`),
+  ]);
+  keep(registrars, servers);
+  if (accounts.ok) troubles.value = accounts.value.accounts;
 }
 
 async function askCalls(): Promise<void> {
@@ -98,7 +118,8 @@ function onCallNews(): void {
 }
 
 function onEvent({ topic, data }: ServerEvent): void {
-  if (topic === "call" || topic === "wake" || topic === "push") onCallNews();
+  // Of more than a page can follow the server says only that it happened.
+  if (topic === "call" || topic === "wake" || topic === "push" || topic === "skipped") onCallNews();
   const body = Object(JSON.parse(data)) as { readonly account?: string } & Rung;
   const { value: shown } = route;
   if (shown.view !== "account" || body.account !== shown.account) return;

@@ -42,6 +42,17 @@ export function bytes(n: number): string {
   return `${trim((n / 1e9).toFixed(1))} GB`;
 }
 
+/** `200 ×12, 401 ×4`: each answer and how often, the most frequent first; `–` for none. */
+export function statusesText(statuses: readonly number[]): string {
+  const counts = new Map<number, number>();
+  for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1);
+  if (counts.size === 0) return "–";
+  return [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([status, n]) => `${status} ×${n}`)
+    .join(", ");
+}
+
 function trim(text: string): string {
   return text.replace(/\.0$/, "");
 }
