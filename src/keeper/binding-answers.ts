@@ -72,14 +72,15 @@ export class BindingAnswers {
     if (removals.size > 0) removals.delete(row);
     ledger.clearReason(row);
     const registrar = ledger.registrar(row);
-    if (volatile.chain(row, ChainFlag.refresh)) ledger.lane.add(Counter.registerRefreshed, 1);
-    else registrar.breaker.accepted(now);
+    const isNew = !volatile.chain(row, ChainFlag.refresh);
+    if (isNew) registrar.breaker.accepted(now);
+    else ledger.lane.add(Counter.registerRefreshed, 1);
     this.#keepServiceRoute(row, view);
     const flowTimerAt = view.find(Header.flowTimer);
     if (flowTimerAt >= 0) registrar.setFlowTimer(readNumber(view, Header.flowTimer));
     if (others.length > 0) this.#learnFromOthers(row, others);
 
-    const crowded = registrar.isCrowded(now, Math.max(grantedSec, 1)) && volatile.chain(row, ChainFlag.waited);
+    const crowded = registrar.isCrowded(now, Math.max(grantedSec, 1), isNew) && volatile.chain(row, ChainFlag.waited);
     const leftovers = others.length === 0 ? others : others.filter((other) => this.#isLeftover(row, other));
     if (leftovers.length > 0 && !volatile.chain(row, ChainFlag.cleaned)) {
       this.#remove(row, leftovers);

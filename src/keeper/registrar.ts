@@ -5,6 +5,7 @@ import type { Random } from "../time/random.ts";
 import type { RegistrarStatus } from "../workers/protocol.ts";
 import { Breaker } from "./breaker.ts";
 import { Budget } from "./budget.ts";
+import { refreshAfterSec } from "./machine.ts";
 import { Reach } from "./reach.ts";
 import type { VolatileRows } from "./volatile-rows.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
@@ -22,7 +23,7 @@ const keepAliveMaxMs = 29_000;
 const flowTimerLeast = 0.8;
 const flowTimerMost = 0.95;
 const flowTimerMinSec = 10;
-/** More successes in a second than this many times the steady rate are a crowd; so are as many that wait. */
+/** More successes in a second than this many times the steady rate are a crowd. Over 1.8: who is spread comes so much sooner on average. */
 const crowdFactor = 2;
 const crowdMin = 50;
 /** The stragglers of a crowd belong to it. */
@@ -189,18 +190,18 @@ export class Registrar {
 
   /**
    * Counts a success; returns whether it is one of a crowd, whose next refreshes are to be spread over their whole time lest
-   * they come as a crowd for ever. `grantedSec`: what was granted.
+   * they come as a crowd for ever. `grantedSec`: what was granted; `isNew`: there was no binding before.
    */
-  isCrowded(nowMs: number, grantedSec: number): boolean {
+  isCrowded(nowMs: number, grantedSec: number, isNew: boolean): boolean {
     if (nowMs - this.#successesSinceMs >= 1000) {
       this.#successes = 0;
       this.#successesSinceMs = nowMs;
     }
     this.#successes++;
-    const limit = Math.max(crowdMin, (crowdFactor * this.accounts) / grantedSec);
-    // Who still waits tells it from the first one on.
-    if (this.#successes > limit || this.queue.size > limit) this.#crowdedUntilMs = nowMs + crowdLingerMs;
-    return nowMs < this.#crowdedUntilMs;
+    const limit = Math.max(crowdMin, (crowdFactor * this.accounts) / refreshAfterSec(grantedSec, 0.5, false));
+    if (this.#successes > limit) this.#crowdedUntilMs = nowMs + crowdLingerMs;
+    // Who still waits tells it from the first one on. Not for refreshes: a line at a slow registrar would feed itself, for who is spread comes sooner.
+    return nowMs < this.#crowdedUntilMs || (isNew && this.queue.size > limit);
   }
 
   status(nowMs: number): RegistrarStatus {

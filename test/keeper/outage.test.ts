@@ -97,6 +97,22 @@ describe("the refreshes after a cold start", () => {
   );
 });
 
+describe("a registrar that does a little more than it need", () => {
+  test("is not asked for more because of a line that a slow minute made", () => {
+    const shard = crowd(5000, { open: true, perSec: 5000, expiresMaxSec: 120 }, { expiresSec: 120 });
+    shard.run(240_000);
+    shard.registrar.options = { ...shard.registrar.options, perSec: 30 };
+    shard.run(60_000);
+    shard.registrar.options = { ...shard.registrar.options, perSec: 85 };
+    shard.run(480_000);
+    const lapsed = shard.count("registerLapsed");
+    const perSecMean = perSecond(shard, 240).reduce((sum, count) => sum + count, 0) / 240;
+    expect(shard.count("registerLapsed")).toBe(lapsed);
+    // A refresh each 75.5 to 85 s.
+    expect(perSecMean).toBeLessThan((5000 / 80) * 1.1);
+  }, 60_000);
+});
+
 describe("a registrar that is silent for 60 s, with 10,000 accounts of 60 s", () => {
   test("gets at most 5,000 requests meanwhile; all are back 5 s after, and leave no clump", () => {
     const shard = crowd(10_000, { open: true, perSec: 20_000, expiresMaxSec: 60 });
