@@ -3,7 +3,7 @@ import { Elysia, ParseError, ValidationError } from "elysia";
 import type { Log } from "../observe/log.ts";
 import type { FaultPlace, Metrics } from "../observe/metrics.ts";
 import { readJson } from "./json-body.ts";
-import { notFound, problem, type FieldFault, type Refusal } from "./problem.ts";
+import { notFound, problem, wholeBody, type FieldFault, type Refusal } from "./problem.ts";
 
 /** Carries a refusal through Elysia, whose parsers can refuse only by throwing. */
 class RefusedBody extends Error {
@@ -46,6 +46,20 @@ function choicesOf(schema: TSchema | undefined): readonly string[] | undefined {
   return values !== undefined && values.length > 0 && values.length === members?.length ? values : undefined;
 }
 
+/** TypeBox's words as a developer reads them. */
+function wordsOf(message: string): string {
+  return message
+    .replace(/^Expected \w+ to be greater or equal to /, "must be at least ")
+    .replace(/^Expected \w+ to be less or equal to /, "must be at most ")
+    .replace(/^Expected string length less or equal to (\d+)$/, "must be at most $1 characters long")
+    .replace(/^Expected array length to be greater or equal to /, "must not have fewer entries than ")
+    .replace(/^Expected array length to be less or equal to /, "must not have more entries than ")
+    .replace(/^Expected union value$/, "is none of the values that can stand here, see /docs")
+    .replace(/^Expected (?=[aeiou])/, "must be an ")
+    .replace(/^Expected /, "must be a ")
+    .replace(/^Unexpected property$/, "is not known");
+}
+
 /** One fault a field, the first that TypeBox names. */
 function faultsOf(error: ValidationError): FieldFault[] {
   const faults = new Map<string, FieldFault>();
@@ -57,11 +71,9 @@ function faultsOf(error: ValidationError): FieldFault[] {
     const detail = isMissing
       ? "is needed"
       : choices === undefined
-        ? (one.message ?? "cannot be taken")
-            .replace(/^Expected /, "must be ")
-            .replace(/^Unexpected property$/, "is not known")
+        ? wordsOf(one.message ?? "cannot be taken")
         : `must be one of ${choices.join(", ")}`;
-    if (!faults.has(field)) faults.set(field, { field: field === "" ? "body" : field, detail });
+    if (!faults.has(field)) faults.set(field, { field: field === "" ? wholeBody : field, detail });
   }
   return [...faults.values()];
 }

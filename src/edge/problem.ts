@@ -52,8 +52,12 @@ const titles: Readonly<Record<number, string>> = {
   503: "Service Unavailable",
 };
 
+/** What a fault of the whole body is named. */
+export const wholeBody = "body";
+
 /** `account.ha1[0].realm` as a JSON pointer (RFC 6901). */
 function pointerOf(field: string): string {
+  if (field === wholeBody) return "#";
   const parts = field.replaceAll(/\[(\d+)\]/g, ".$1").split(".");
   return `#/${parts.map((part) => part.replaceAll("~", "~0").replaceAll("/", "~1")).join("/")}`;
 }

@@ -109,7 +109,7 @@ export class PublicListener {
   #plain(request: Request, url: URL): Response | Promise<Response> {
     if (request.method === "OPTIONS") return preflight();
     const document =
-      request.method === "GET"
+      request.method === "GET" || request.method === "HEAD"
         ? (wellKnown(url.pathname, this.#parts.tokens, this.#parts.facts) ?? docsAsset(url.pathname))
         : undefined;
     return document ?? this.#parts.app.fetch(request);
