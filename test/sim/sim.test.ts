@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { sipText } from "../fakes/sip-text.ts";
 import { deviceIdOf } from "./directory.ts";
 import { tellOf } from "./report.ts";
 import { planOf, play } from "./scenario.ts";
@@ -130,12 +131,15 @@ describe("a broken rule", () => {
     world.run(30_000);
     const [call] = world.trunk.calls.values();
     world.complain("a rule for this test", "what broke it", call?.callId ?? "");
+    const invite = sipText("INVITE sip:u1@198.51.100.7;line=abcdefghijkl SIP/2.0", ["Call-ID: x"], "v=0\r\n");
+    world.complain("another rule", invite, "");
     const told = tellOf({ seed: 3, world, calls: 1, answered: 1, outgoing: 0, simulatedMs: 0 });
     expect(told).toMatch(/Server +Wakeline +Phone \d{3}\n/);
     expect(told).toMatch(/│─+ INVITE ─+▶│ +│ {2}\d+ INVITE, to -/);
     expect(told).toMatch(/● ✗ RULE BROKEN {2}a rule for this test: what broke it/);
     expect(told).toEndWith("again: bun test/sim/run.ts --seconds 0 --seed 3");
-    expect(told).not.toMatch(/line=\w/);
+    expect(told).toContain("another rule: INVITE sip:u1@198.51.100.7;line=*** SIP/2.0\nCall-ID: x");
+    expect(told).not.toMatch(/line=\w|v=0/);
   });
 });
 
