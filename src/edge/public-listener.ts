@@ -129,6 +129,8 @@ export class PublicListener {
     if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
     // No cookies anywhere: a page of any origin can do no more than its own token lets it.
     headers.set("access-control-allow-origin", "*");
+    // Else a script of another origin could not read how long it is to wait.
+    headers.set("access-control-expose-headers", "retry-after");
     if (server.protocol === "https") headers.set("strict-transport-security", "max-age=31536000");
     return response;
   }

@@ -119,6 +119,20 @@ describe("what a developer gets wrong", () => {
   });
 });
 
+describe("a page of another origin", () => {
+  test("may ask, with a token, and read how long it is to wait (Fetch §3.3)", async () => {
+    const asked = await fetch(`${lab.url}/v1/subscriptions`, {
+      method: "OPTIONS",
+      headers: { origin: "https://app.example.com", "access-control-request-method": "PUT" },
+    });
+    expect(asked.headers.get("access-control-allow-methods")).toContain("PUT");
+    expect(asked.headers.get("access-control-allow-headers")).toContain("authorization");
+    const { headers } = await fetch(`${lab.url}/v1/subscriptions`, { headers: { origin: "https://app.example.com" } });
+    expect(headers.get("access-control-allow-origin")).toBe("*");
+    expect(headers.get("access-control-expose-headers")).toContain("retry-after");
+  });
+});
+
 describe("the call list", () => {
   test("has missed calls newest first, with numbers and times and nothing else; `since` leaves older ones out", async () => {
     const { phone, account } = await lab.sleeper();
