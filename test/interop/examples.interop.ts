@@ -122,7 +122,8 @@ describe("the documentation page of a server, in Chromium", () => {
       if (message.type() === "error") faults.push(message.text());
     });
     tab.on("request", (request) => {
-      if (!request.url().startsWith("data:") && !request.url().startsWith(`${world.server}/`)) faults.push(request.url());
+      if (!request.url().startsWith("data:") && !request.url().startsWith(`${world.server}/`))
+        faults.push(request.url());
     });
     await tab.goto(`${world.server}/docs`);
     await tab.getByText("Keep an account reachable").click();
