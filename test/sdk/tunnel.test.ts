@@ -248,6 +248,16 @@ describe("the client's tunnel, RFC 7118", () => {
     expect(states.map(({ kind }) => kind)).toEqual(["opening", "open", "closed"]);
   });
 
+  test("closed while it is resumed it is not tried again, nor told as lost later", () => {
+    const { tunnel, timers, last, states, made } = open();
+    tunnel.open();
+    last().opens();
+    last().ends(1006);
+    tunnel.close();
+    expect(timers.pending).toBe(0);
+    expect([states.at(-1), made().length]).toEqual([{ kind: "closed", why: "asked" }, 1]);
+  });
+
   test("what is no WebSocket URL is told at once", () => {
     expect(() => new Tunnel({ url: "https://push.example.com" })).toThrow(TypeError);
     expect(() => new Tunnel({ url, fallbackUrl: "x" })).toThrow(TypeError);
@@ -275,6 +285,17 @@ describe("as JsSIP's Socket", () => {
     last().ends(4001);
     expect(socket.isConnected()).toBe(false);
     expect(trail).toEqual(["connect", "200", "disconnect true 4001 takenOver"]);
+  });
+
+  test("an end that the app asked for is no error", () => {
+    const { tunnel, last } = open();
+    const socket = jsSipSocket(tunnel);
+    const ends: unknown[] = [];
+    socket.ondisconnect = (error) => ends.push(error);
+    socket.connect();
+    last().opens();
+    tunnel.close();
+    expect(ends).toEqual([false]);
   });
 
   test("taken over, it is not opened again by JsSIP's own recovery, only after a stop", async () => {
