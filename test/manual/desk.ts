@@ -29,6 +29,7 @@ shift 2; exec bun "$@"`,
   // The unit: one server on /etc/wakeline, or on the folder at hand.
   systemctl: `stop() { pid=$(cat "$DESK/pid" 2>/dev/null) || return 0; kill -TERM "$pid" 2>/dev/null; while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done; rm -f "$DESK/pid"; }
 start() {
+  : >"$DESK/server.log" # an earlier server's "ready" is in it
   config="$DESK/etc/wakeline/wakeline.toml"; test -e "$config" || config="$DESK/wakeline.toml"
   ( set +e; cd "$(dirname "$config")"; exec setsid "$BUN" "$REPOSITORY/src/main.ts" serve --config "$config" ) >"$DESK/server.log" 2>&1 & echo $! >"$DESK/pid"
   until grep -q '^ready' "$DESK/server.log"; do kill -0 "$(cat "$DESK/pid")" || { cat "$DESK/server.log" >&2; exit 1; }; sleep 0.05; done

@@ -4,9 +4,15 @@ import { join } from "node:path";
 import { Glob } from "bun";
 import { repository } from "./post.ts";
 
+/** Events whose name is put together: src/edge/registrar-news.ts. */
+const built: readonly (readonly [string, string])[] = [
+  ["registrar.certificateChanged", "warn"],
+  ["registrar.certificateRenewed", "info"],
+];
+
 /** Event → level, as the source writes them. */
 function written(): ReadonlyMap<string, string> {
-  const events = new Map<string, string>();
+  const events = new Map<string, string>(built);
   for (const file of new Glob("**/*.ts").scanSync(join(repository, "src"))) {
     const source = readFileSync(join(repository, "src", file), "utf8");
     for (const [, level = "", event = ""] of source.matchAll(/\.(info|warn|error)\(\s*"([a-z]\w*\.[a-z]\w*)"/g)) {
@@ -15,6 +21,13 @@ function written(): ReadonlyMap<string, string> {
   }
   return events;
 }
+
+test("no other place of the source puts an event's name together", () => {
+  const places = [...new Glob("**/*.ts").scanSync(join(repository, "src"))].filter((file) =>
+    /[lL]og(?:\.(?:info|warn|error)|\[\w+\])\(\s*[^"\s)]/.test(readFileSync(join(repository, "src", file), "utf8")),
+  );
+  expect(places).toEqual(["edge/registrar-news.ts"]);
+});
 
 /** The same, as the table of docs/operations.md tells them. */
 function told(): ReadonlyMap<string, string> {

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Inbox, until } from "../integration/inbox.ts";
+import { Inbox } from "../integration/inbox.ts";
 import { Provider } from "../integration/provider.ts";
 import { freePorts } from "../interop/lab/ports.ts";
 import { type Program, startProgram, tempFolder } from "../interop/lab/program.ts";
+import { stepMsMax, until } from "../interop/lab/wait.ts";
 
 const app = "com.example.drill";
 const appKey = "drill-enrolment-key-0123456789abcdef-0123456789";
@@ -84,10 +85,7 @@ webhook = { url = "http://127.0.0.1:${this.#relay.port}/push", secret = "env:DRI
   async starts(program: readonly string[] = wakeline): Promise<void> {
     const started = startProgram([...program, "serve"], { cwd: this.folder, env: this.#env });
     this.#program = started;
-    await until(
-      () => `serve is not ready:\n${started.lines.join("\n")}`,
-      async () => started.lines.includes("ready") || undefined,
-    );
+    await until("serve is ready", () => started.lines.includes("ready"), { detail: () => started.lines.join("\n") });
   }
 
   /** Its exit code. */
@@ -128,19 +126,20 @@ webhook = { url = "http://127.0.0.1:${this.#relay.port}/push", secret = "env:DRI
   async registered(subscription: string): Promise<void> {
     let last: unknown;
     await until(
-      () => `the registration is ${JSON.stringify(last)}`,
+      "the account is registered",
       async () => {
         const headers = { authorization: `Bearer ${this.#token}` };
         const response = await fetch(`${this.url}/v1/subscriptions/${subscription}`, { headers });
         last = ((await response.json()) as { readonly registration?: unknown }).registration;
-        return (last as { readonly state?: string } | undefined)?.state === "registered" || undefined;
+        return (last as { readonly state?: string } | undefined)?.state === "registered";
       },
+      { detail: () => JSON.stringify(last) },
     );
   }
 
   /** Resolves once a push of this kind has come to the phone's provider. */
   async push(kind: string): Promise<void> {
-    await this.#pushes.next(`push ${kind}`, (one) => one === kind);
+    await this.#pushes.next(`push ${kind}`, (one) => one === kind, stepMsMax);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
