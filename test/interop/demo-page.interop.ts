@@ -17,7 +17,7 @@ const flags = [
   "--disable-sync",
 ];
 /** CPU of the page's main thread until its buttons work: of the second that a person waits, what does not depend on other work here. */
-const startCpuMsMax = 800;
+const startCpuMsMax = 400;
 
 let browser: Browser;
 beforeAll(async () => {

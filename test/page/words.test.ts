@@ -173,6 +173,19 @@ describe("what happened to an account", () => {
     expect(words({ ...push, outcome: "refused", reason: "x" }).text).toEndWith("not taken by FCM (x).");
     expect(words({ at, topic: "modeLearned", mode: "continuous" }).text).toContain("continuous");
   });
+
+  test("a registrar that is not who it was is a warning, a renewed certificate is none", () => {
+    const news = { at, topic: "registrar", registrar: "sip.example" } as const;
+    expect(words({ ...news, what: "realmChanged", level: "warn", realm: "other" })).toMatchObject({
+      tone: "warn",
+      text: expect.stringContaining("another realm than before: other."),
+    });
+    const issuers = { issuer: "New CA", formerIssuer: "Old CA" };
+    expect(words({ ...news, ...issuers, what: "certificateChanged", level: "warn" }).text).toContain(
+      "another issuer: New CA, before Old CA.",
+    );
+    expect(words({ ...news, ...issuers, what: "certificateRenewed", level: "info" }).tone).toBe("quiet");
+  });
 });
 
 test("last answers are counted, the most frequent first", () => {

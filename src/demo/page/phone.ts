@@ -72,7 +72,7 @@ export class BrowserPhone {
       if (kept === undefined) {
         tellAct(`${titleOf(user)}'s app hands the account over: Wakeline registers`);
         const account = { username: user, domain, password, proxy, transport: "udp" } as const;
-        const { id } = await device.subscribe(account, { presence: "background" });
+        const { id } = await device.subscribe(account);
         keepPhone(appKey, user, { enrolment: device.enrolment, pushToken: this.#pushToken, subscription: id });
         const { state, lastReason } = await device.setPresence(id, "background");
         if (state !== "registered") throw new Error(lastReason ?? state);
@@ -120,7 +120,20 @@ export class BrowserPhone {
     if (verdict.kind === "ignore" || (kind !== "asleep" && kind !== "starting")) return;
     this.#wakingSinceMs = Date.parse(payload.sentAt);
     this.state.value = { kind: "waking" };
-    this.#open(verdict.tunnel);
+    if (verdict.kind === "ring") this.#open(verdict.tunnel);
+    else void this.#openLate(payload, verdict.tunnel);
+  }
+
+  /** A push that took its time: rings only when the call still does. */
+  async #openLate({ call = "" }: PushPayload, tunnel: string): Promise<void> {
+    const state = await this.#device?.callState(call).then(
+      (answer) => answer.state,
+      () => "missed" as const,
+    );
+    if (this.state.value.kind !== "waking") return;
+    if (state === "ringing") return this.#open(tunnel);
+    this.wake();
+    this.state.value = { kind: "awake", news: "The push came late: the call is over." };
   }
 
   call(user: string): void {
@@ -137,7 +150,9 @@ export class BrowserPhone {
 
   hangUp(): void {
     tellAct(`${titleOf(this.user)} ${this.state.value.kind === "ringing" ? "declines" : "hangs up"}`);
-    if (this.#call !== undefined && !this.#call.isEnded()) this.#call.terminate();
+    if (this.#call === undefined || this.#call.isEnded()) return;
+    if (this.state.value.kind === "ringing") this.#call.terminate({ status_code: 603, reason_phrase: "Decline" });
+    else this.#call.terminate();
   }
 
   #sound(): { readonly mediaStream: MediaStream } {
@@ -203,7 +218,7 @@ export class BrowserPhone {
       this.state.value = { kind: "awake", news };
     };
     session.on("ended", () => over("The call is over."));
-    session.on("failed", ({ cause }: { cause: string }) => over(`No call: ${cause.toLowerCase()}.`));
+    session.on("failed", ({ cause }: { cause: string }) => over(newsOf(cause, isIncoming)));
     const listen = (peer: RTCPeerConnection): void => {
       peer.addEventListener("track", ({ streams }) => {
         this.remote.value = streams[0];
@@ -218,4 +233,12 @@ export class BrowserPhone {
     const [from, to] = isOut ? [this.user, wakeline] : [wakeline, this.user];
     tellLine({ kind: "message", atMs: nowMs(), from, to, label: labelOf(startLine) });
   }
+}
+
+/** What a call that never was leaves behind, in words; `cause` is JsSIP's. */
+function newsOf(cause: string, isIncoming: boolean): string {
+  if (cause === "Canceled") return isIncoming ? "A missed call." : "Nobody was called in the end.";
+  if (cause === "Rejected") return isIncoming ? "The call was declined." : "They declined.";
+  if (cause === "Unavailable" || cause === "Not Found") return "They cannot be reached.";
+  return `No call: ${cause.toLowerCase()}.`;
 }

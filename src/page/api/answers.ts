@@ -121,10 +121,22 @@ export interface JournalLine {
   readonly endedAt?: string;
 }
 
+/** A registrar that is not quite who it was: another realm for an account, another key of the server. */
+export interface RegistrarNewsItem {
+  readonly at: string;
+  readonly what: "realmChanged" | "certificateRenewed" | "certificateChanged";
+  readonly level: "info" | "warn";
+  readonly registrar: string;
+  readonly realm?: string;
+  readonly issuer?: string;
+  readonly formerIssuer?: string;
+}
+
 /** Something that happened to an account. A topic that this page does not know is shown by its name. */
 export type Happening = { readonly at: string } & (
   | ({ readonly topic: "registration" } & Registration)
   | { readonly topic: "modeLearned"; readonly mode: string }
+  | ({ readonly topic: "registrar" } & RegistrarNewsItem)
   | {
       readonly topic: "push";
       readonly device: string;
@@ -140,6 +152,8 @@ export interface AccountDetail extends AccountLine {
   readonly calls: readonly JournalLine[];
   /** Since the server started, newest first. */
   readonly story: readonly Happening[];
+  /** Of its registrar, newest first. */
+  readonly registrarNews: readonly RegistrarNewsItem[];
 }
 
 export interface CallLine {

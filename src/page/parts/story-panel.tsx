@@ -1,11 +1,14 @@
-import type { AccountDetail } from "../api/answers.ts";
+import type { AccountDetail, Happening } from "../api/answers.ts";
 import { nowMs } from "../state/live.ts";
 import { timeOf } from "../words/figures.ts";
 import { wordsOf } from "../words/happenings.ts";
 import { Badge } from "./badge.tsx";
 
-/** What happened to an account since the server started, newest first. */
-export function StoryPanel({ detail: { story, deviceList } }: { readonly detail: AccountDetail }) {
+/** What happened to an account and became known of its registrar since the server started, newest first. */
+export function StoryPanel({ detail }: { readonly detail: AccountDetail }) {
+  const { deviceList, registrarNews } = detail;
+  const ofRegistrar: readonly Happening[] = registrarNews.map((item) => ({ topic: "registrar", ...item }));
+  const story = [...detail.story, ...ofRegistrar].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const deviceName = (device: string): string => deviceList.find((one) => one.device === device)?.name ?? "a device";
   return (
     <section class="panel wide" aria-labelledby="happened">

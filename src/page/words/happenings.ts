@@ -1,4 +1,4 @@
-import type { Happening, Registration } from "../api/answers.ts";
+import type { Happening, Registration, RegistrarNewsItem } from "../api/answers.ts";
 import type { Tone } from "./registration.ts";
 
 export const providerNames: Readonly<Record<string, string>> = {
@@ -32,6 +32,8 @@ export function wordsOf(happening: Happening, deviceName: (device: string) => st
       return ofRegistration(happening);
     case "modeLearned":
       return { tone: "quiet", text: `Its registrar showed which mode it bears: ${happening.mode}.` };
+    case "registrar":
+      return ofRegistrar(happening);
     case "push": {
       const { provider, kind, device, outcome, reason } = happening;
       const push = `Push to ${deviceName(device)} (${pushNames[kind] ?? kind})`;
@@ -44,6 +46,26 @@ export function wordsOf(happening: Happening, deviceName: (device: string) => st
     }
     default:
       return { tone: "quiet", text: (happening satisfies never as { readonly topic: string }).topic };
+  }
+}
+
+function ofRegistrar({ what, level, registrar, realm, issuer, formerIssuer }: RegistrarNewsItem): HappeningWords {
+  const tone = level === "warn" ? "warn" : "quiet";
+  switch (what) {
+    case "realmChanged":
+      return {
+        tone,
+        text: `${registrar} asks for another realm than before: ${realm ?? "none"}. Was the server moved?`,
+      };
+    case "certificateRenewed":
+      return { tone, text: `${registrar} shows a renewed certificate, of the same issuer: ${issuer ?? "unknown"}.` };
+    case "certificateChanged":
+      return {
+        tone,
+        text: `${registrar} shows a certificate of another issuer: ${issuer ?? "unknown"}, before ${formerIssuer ?? "unknown"}. Was its name moved?`,
+      };
+    default:
+      return what satisfies never;
   }
 }
 
