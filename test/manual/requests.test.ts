@@ -98,3 +98,8 @@ for (const page of pages()) {
     expect(known.has("<device token>")).toBe(true);
   });
 }
+
+test("docs/operations.md: without sip.advertise no address is published", async () => {
+  const { body } = await sent("GET /.well-known/wakeline.json");
+  expect(body.egressAddresses).toEqual([]);
+});

@@ -1,0 +1,71 @@
+import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { loadConfig } from "../../src/config/load.ts";
+import { pages } from "./fences.ts";
+import { repository, wakeline } from "./post.ts";
+
+const read = (page: string): string => readFileSync(join(repository, page), "utf8");
+
+/** The text without its fenced blocks. */
+function prose(markdown: string): string {
+  return markdown.replaceAll(/^([ \t]*)```[\s\S]*?^\1```/gm, "");
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(markdown: string): ReadonlySet<string> {
+  const headings = [...prose(markdown).matchAll(/^#{1,6} (.+)$/gm)].map(([, heading = ""]) => heading);
+  return new Set(
+    headings.map((heading) =>
+      heading
+        .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+        .replaceAll(" ", "-"),
+    ),
+  );
+}
+
+test("every link of the manual leads to a file of the repository, and to a heading in it", () => {
+  const broken = pages().flatMap((page) =>
+    [...prose(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = ""]) => {
+      if (/^[a-z]+:/.test(link)) return [];
+      const [path = "", anchor] = link.split("#");
+      const target = path === "" ? page : join(dirname(page), path);
+      if (!existsSync(join(repository, target))) return [`${page}: ${link}: no such file`];
+      const isThere = anchor === undefined || anchorsOf(read(target)).has(anchor);
+      return isThere ? [] : [`${page}: ${link}: no such heading`];
+    }),
+  );
+  expect(broken).toEqual([]);
+});
+
+test("README leads to every page of docs", () => {
+  const text = read("README.md");
+  expect(pages().filter((page) => page.startsWith("docs/") && !text.includes(`(${page}`))).toEqual([]);
+});
+
+test("README's table of commands is what --help says", () => {
+  const { stdout } = Bun.spawnSync([...wakeline, "--help"]);
+  const [, list = ""] = stdout.toString().split("Commands:");
+  const known = [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name = ""]) => name).filter((name) => name !== "help");
+  const told = [...read("README.md").matchAll(/^\| `wakeline .*? \|/gm)].flatMap(([cell]) =>
+    [...cell.matchAll(/`wakeline ([a-z]+)/g)].map(([, name = ""]) => name),
+  );
+  expect([...new Set(told)].toSorted()).toEqual(known.toSorted());
+});
+
+test("README's table of keys names every key of the configuration", () => {
+  const [, section = ""] = read("README.md").split("## Configuration");
+  const config = loadConfig(undefined, {});
+  const snake = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  const keys = Object.entries(config).flatMap(([name, value]: [string, unknown]) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.keys(value).map(snake)
+      : [snake(name)],
+  );
+  const missing = keys.filter(
+    (key) => key !== "file" && !new RegExp(`[.\`\\[]${key}[\`\\]]`).test(section.split("## ")[0] ?? ""),
+  );
+  expect(missing).toEqual([]);
+});
