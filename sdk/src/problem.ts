@@ -6,7 +6,7 @@ export interface FieldFault {
   readonly field: string;
   readonly detail: string;
   /** The same as a JSON pointer (RFC 6901): `#/account/ha1/0/realm`. */
-  readonly pointer?: string;
+  readonly pointer: string;
 }
 
 /**
