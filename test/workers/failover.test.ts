@@ -3,6 +3,7 @@ import type { AccountId } from "../../src/base/ids.ts";
 import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import { EgressPolicy } from "../../src/net/egress.ts";
 import { openNetwork } from "../../src/net/network-live.ts";
+import { Counter } from "../../src/observe/lanes.ts";
 import { silentLog } from "../../src/observe/log.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { systemRandom } from "../../src/time/random.ts";
@@ -78,7 +79,8 @@ test("ICMP: a server whose host says that nobody listens is passed over within t
   const timer = setInterval(() => shard.tick(systemClock.nowMs()), 10);
   closing.push(() => clearInterval(timer));
   await turnsUntil(() => states.length > 0);
-  // Of one attempt: nothing has failed in between.
+  // Of one attempt, and long before silence would have told: that takes two retransmissions and 3.5 s.
+  expect(lane.get(Counter.registerRetransmitted)).toBeLessThan(2);
   expect(states).toEqual([[accountOf(1).accountId, "registered"]]);
   expect(recorder.messages).toHaveLength(1);
 });
