@@ -192,6 +192,12 @@ export class Conduct implements AttemptUser {
     const { columns } = ledger;
     const now = this.#doing.nowMs;
     this.#comeBack(row);
+    const isPassword = status === 401 || status === 407;
+    if (!isPassword && columns.is(row, Flag.wanted) && this.#wasLeaving(row)) {
+      // Not to be let go is not to be refused.
+      this.settle(row, true);
+      return;
+    }
     ledger.setReason(row, reason);
     columns.setFailures(row, columns.failures(row) + 1);
     if (!columns.is(row, Flag.wanted)) {

@@ -18,7 +18,7 @@ import { Ledger } from "./ledger.ts";
 import { RegistrationStateId, type RegistrationStateNumber } from "./machine.ts";
 import { branchChars, branchRow } from "./names.ts";
 import { PresenceRequests } from "./presence-requests.ts";
-import type { ProfileKey } from "./profile.ts";
+import type { Profile, ProfileKey } from "./profile.ts";
 import { isSameSecret, Proofs } from "./proofs.ts";
 import { RandomPool } from "./random-pool.ts";
 import { Registrar, Registrars } from "./registrar.ts";
@@ -272,9 +272,20 @@ export class Keeper {
       this.#events.onProof(requestId, { outcome: "unavailable", status: 0, reason, isProven: true });
       return;
     }
-    const profile = this.#ledger.profiles.acquire(key);
+    const profile = this.#profileFor(accountId, key);
     const stored = this.#directory.secret(accountId);
     this.#proofs.begin({ requestId, record, secret, stored, profile }, now);
+  }
+
+  /** The profile of `key`, one use more; the one it was redirected to when the account's REGISTERs go there. */
+  #profileFor(accountId: AccountId, key: ProfileKey): Profile {
+    const { profiles } = this.#ledger;
+    const row = this.#columns.find(accountId);
+    const inUse = row === undefined ? undefined : this.#ledger.profile(row);
+    const profile = profiles.acquire(key);
+    if (inUse?.base !== profile) return profile;
+    profiles.release(profile);
+    return profiles.acquire(inUse.key, profile);
   }
 
   /** The account that our REGISTER with this branch is for: its registration, a query, or a check of credentials. */

@@ -115,6 +115,11 @@ const misunderstandings = new Set([400, 406, 415, 420, 421, 439, 488, 513]);
 /** Statuses of a server, not of the account. */
 const serverTroubles = new Set([408, 430, 500, 502, 503, 504]);
 
+/** Whether the status speaks of the server: another one may serve (RFC 3263 §4.3). */
+export function isServerTrouble(status: number): boolean {
+  return serverTroubles.has(status);
+}
+
 /** What a final answer calls for (RFC 3261 §10.2.8, §21). Pure. */
 export function judge(facts: AnswerFacts): Verdict {
   const { status } = facts;
@@ -126,7 +131,7 @@ export function judge(facts: AnswerFacts): Verdict {
   if (facts.speaksOfOthers && (status === 403 || status === 503 || status >= 600)) return "crowded";
   if (misunderstandings.has(status)) return facts.isPlain ? "later" : "simplify";
   if (refusals.has(status)) return "denied";
-  return serverTroubles.has(status) ? "busy" : "later";
+  return isServerTrouble(status) ? "busy" : "later";
 }
 
 /** An account's REGISTERs are so far apart, but for answers to challenges and what a person waits for. */

@@ -2,7 +2,7 @@ import type { AccountId } from "../base/ids.ts";
 import type { AccountRecord, Secret } from "../base/records.ts";
 import type { LocalAddress, Network, PeerId, SendOutcome, Source } from "../net/network.ts";
 import { algorithmOf, Algorithm } from "../sip/auth/algorithm.ts";
-import { chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
+import { type Challenge, chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
 import { credentialsHeader, digestResponse } from "../sip/auth/digest.ts";
 import { Method } from "../sip/message/method.ts";
 import { readCSeq, readCSeqMethod } from "../sip/message/read-cseq.ts";
@@ -10,6 +10,7 @@ import { topBranch } from "../sip/message/read-via.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { escapeUser } from "../sip/uri.ts";
 import { datagramBytesMax, sendLarge } from "./large-request.ts";
+import { isServerTrouble } from "./machine.ts";
 import { branchPrefix } from "./names.ts";
 import { domainText, type Profile } from "./profile.ts";
 import type { RandomPool } from "./random-pool.ts";
@@ -23,6 +24,8 @@ const patienceMs = 8000;
 const t1Ms = 500;
 const t2Ms = 4000;
 const challengeAnswersMax = 2;
+/** Servers that are tried after the first. */
+const serversMax = 7;
 
 export type ProofOutcome = "accepted" | "refused" | "unavailable";
 
@@ -48,6 +51,15 @@ interface Proof extends ProofRequest {
   intervalMs: number;
   answers: number;
   staleExcused: boolean;
+  passedOver: number;
+  /** By kind and realm. */
+  readonly credentials: Map<string, Credential>;
+}
+
+interface Credential {
+  readonly challenge: Challenge;
+  readonly ha1: string;
+  nonceCount: number;
 }
 
 /**
@@ -101,6 +113,8 @@ export class Proofs {
       intervalMs: t1Ms,
       answers: 0,
       staleExcused: false,
+      passedOver: 0,
+      credentials: new Map(),
     };
     this.#running.add(proof);
     this.#advance(proof, nowMs);
@@ -132,7 +146,8 @@ export class Proofs {
     const reason = view.reason();
     if (status < 300) {
       // A registrar that trusts our address accepts anybody: then the only proof is what is on file.
-      if (proof.answers > 0 || isSameSecret(proof.secret, proof.stored)) this.#end(proof, "accepted", status, reason);
+      if (proof.credentials.size > 0 || isSameSecret(proof.secret, proof.stored))
+        this.#end(proof, "accepted", status, reason);
       else this.#end(proof, "refused", status, "the registrar asked for no credentials");
       return;
     }
@@ -140,54 +155,69 @@ export class Proofs {
       this.#challenged(proof, view, nowMs);
       return;
     }
+    if (isServerTrouble(status) && this.#triesNext(proof, nowMs)) return;
     const isRefusal = status === 403 || status === 404 || status === 410 || status >= 600;
     this.#end(proof, isRefusal ? "refused" : "unavailable", status, reason);
   }
 
   #challenged(proof: Proof, view: SipView, nowMs: number): void {
-    const { record, secret } = proof;
-    const username = record.authUsername ?? record.username;
-    const who = { username, secret };
+    const who = { username: usernameOf(proof), secret: proof.secret };
     const chosen = chooseChallenges(readChallenges(view), {
       accepts: (challenge) => {
         const algorithm = algorithmOf(challenge.algorithm);
         return algorithm !== Algorithm.unknown && ha1Of(who, challenge.realm, algorithm) !== undefined;
       },
-    });
-    if (proof.answers > 0) {
-      const isStale = chosen.length > 0 && chosen.every((challenge) => challenge.stale) && !proof.staleExcused;
-      if (!isStale) {
+    }).slice(0, challengeAnswersMax);
+    // A proxy and then the registrar, each for a realm of its own, have refused nobody yet.
+    const repeated = chosen.filter((challenge) => proof.credentials.has(realmKey(challenge)));
+    if (repeated.length > 0) {
+      if (proof.staleExcused || !repeated.every((challenge) => challenge.stale)) {
         this.#end(proof, "refused", view.status, view.reason());
         return;
       }
       proof.staleExcused = true;
     }
     if (chosen.length === 0 || proof.answers >= challengeAnswersMax) {
-      this.#end(
-        proof,
-        "refused",
-        view.status,
-        chosen.length === 0 ? "no credentials for this challenge" : view.reason(),
-      );
+      const reason = chosen.length === 0 ? "no credentials for this challenge" : view.reason();
+      this.#end(proof, "refused", view.status, reason);
       return;
     }
     proof.answers++;
-    const lines = chosen.slice(0, challengeAnswersMax).map((challenge) => {
+    for (const challenge of chosen) {
       const ha1 = ha1Of(who, challenge.realm, algorithmOf(challenge.algorithm) as 1 | 2 | 3)!;
-      const uri = proof.profile.requestUri;
+      proof.credentials.set(realmKey(challenge), { challenge, ha1, nonceCount: 0 });
+    }
+    this.#transmit(proof, nowMs);
+  }
+
+  /** Header lines for every realm that has asked, each nonce counted once more. */
+  #credentialLines(proof: Proof): string {
+    let lines = "";
+    for (const credential of proof.credentials.values()) {
+      const { challenge, ha1 } = credential;
       const value = digestResponse({
         challenge,
-        username,
+        username: usernameOf(proof),
         ha1,
         method: "REGISTER",
-        uri,
+        uri: proof.profile.requestUri,
         cnonce: proof.cnonce,
-        nonceCount: 1,
+        nonceCount: ++credential.nonceCount,
         body: new Uint8Array(0),
       });
-      return `${credentialsHeader(challenge)}: ${value}\r\n`;
-    });
-    this.#transmit(proof, lines.join(""), nowMs);
+      lines += `${credentialsHeader(challenge)}: ${value}\r\n`;
+    }
+    return lines;
+  }
+
+  /** The next server of the name, if there is one (RFC 3263 §4.3); it knows nothing of the nonces of the one before. */
+  #triesNext(proof: Proof, nowMs: number): boolean {
+    const next = proof.profile.registrar.reach.peerAfter(++proof.passedOver);
+    if (next === undefined || next === proof.peer || proof.passedOver > serversMax) return false;
+    proof.peer = next;
+    proof.credentials.clear();
+    this.#transmit(proof, nowMs);
+    return true;
   }
 
   /** Time passes: the server may be known by now, a retransmission due, patience at its end. */
@@ -201,7 +231,7 @@ export class Proofs {
     if (proof.bytes === undefined) {
       const { registrar } = proof.profile;
       if (!registrar.reach.isKnown) registrar.locate(nowMs);
-      this.#transmit(proof, "", nowMs);
+      this.#transmit(proof, nowMs);
       return;
     }
     if (proof.peer === undefined || this.#network.endpoint(proof.peer).transport !== "udp") return;
@@ -211,8 +241,9 @@ export class Proofs {
     proof.intervalMs = Math.min(proof.intervalMs * 2, t2Ms);
   }
 
-  #transmit(proof: Proof, credentials: string, nowMs: number): void {
+  #transmit(proof: Proof, nowMs: number): void {
     const { profile, record } = proof;
+    proof.bytes = undefined;
     const peer = proof.peer ?? profile.registrar.reach.current;
     const local = peer === undefined ? undefined : this.#network.localAddress(peer, profile.key.natEmulation);
     if (peer === undefined || local === undefined) {
@@ -230,7 +261,7 @@ export class Proofs {
       `REGISTER ${profile.requestUri} SIP/2.0\r\n` +
       `Via: SIP/2.0/${transport.toUpperCase()} ${local.host}:${local.port};rport;branch=${proof.branch}\r\n` +
       `Max-Forwards: 70\r\nFrom: <${aor}>;tag=${proof.tag}\r\nTo: <${aor}>\r\nCall-ID: ${proof.callId}\r\n` +
-      `CSeq: ${proof.cseq} REGISTER\r\n${credentials}User-Agent: ${profile.key.userAgent}\r\nContent-Length: 0\r\n\r\n`;
+      `CSeq: ${proof.cseq} REGISTER\r\n${this.#credentialLines(proof)}User-Agent: ${profile.key.userAgent}\r\nContent-Length: 0\r\n\r\n`;
     proof.bytes = Buffer.from(text, "latin1");
     proof.intervalMs = t1Ms * 2;
     proof.nextSendMs = nowMs + t1Ms;
@@ -256,6 +287,14 @@ export class Proofs {
     for (let n = 0; n < words; n++) name += this.#pool.word().toString(16).padStart(8, "0");
     return name;
   }
+}
+
+function usernameOf({ record }: ProofRequest): string {
+  return record.authUsername ?? record.username;
+}
+
+function realmKey({ proxy, realm }: Challenge): string {
+  return `${proxy} ${realm}`;
 }
 
 export function isSameSecret(a: Secret, b: Secret | undefined): boolean {
