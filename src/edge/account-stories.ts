@@ -5,7 +5,7 @@ import type { Clock } from "../time/clock.ts";
 /** Of one account, the newest. */
 const perAccountMax = 24;
 /** Of all accounts; beyond, those that were longest without news are forgotten. */
-const happeningsMax = 50_000;
+const happeningsMax = 20_000;
 
 /** Something that happened to an account: the topic of the operator's event, and its data. */
 export interface Happening {
@@ -29,6 +29,10 @@ export class AccountStories {
   note(accountId: AccountId, topic: string, data: Readonly<Record<string, unknown>>): void {
     const before = this.#byAccount.get(accountId) ?? [];
     this.#byAccount.set(accountId, [...before.slice(1 - perAccountMax), { atMs: this.#clock.wallMs(), topic, data }]);
+  }
+
+  has(accountId: AccountId): boolean {
+    return this.#byAccount.has(accountId);
   }
 
   /** Newest first. */

@@ -203,7 +203,12 @@ describe("what the operator's page asks for beyond the outside interface", () =>
     expect(push).toMatchObject({ topic: "push", kind: "refused", outcome: "accepted", provider: "webhook" });
     expect(registration).toMatchObject({ topic: "registration", state: "refused", lastStatus: 403 });
     expect(Date.parse(String(push?.at)) - Date.parse(String(registration?.at))).toBe(5_000);
+    // That an account is registered is no story; that it is so again is.
+    const good = { mode: "alternate", state: "registered" } as const;
+    for (const accountId of [idOf("bert"), idOf("anna")])
+      bench.edge.dispatcher.onEvent({ kind: "registrationChanged", accountId, status: good });
     expect(await story("bert")).toEqual([]);
+    expect((await story("anna"))[0]).toMatchObject({ state: "registered" });
     for (let n = 0; n < 30; n++)
       bench.edge.dispatcher.onEvent({ kind: "registrationChanged", accountId: idOf("anna"), status });
     expect((await story("anna")).length).toBe(24);

@@ -14,7 +14,7 @@ export function StoryPanel({ detail }: { readonly detail: AccountDetail }) {
     <section class="panel wide" aria-labelledby="happened">
       <h2 id="happened">What happened</h2>
       {story.length === 0 ? (
-        <p class="empty">Nothing since the server started: no change of its registration, no push.</p>
+        <p class="empty">Nothing to tell since the server started: no trouble, no push.</p>
       ) : (
         <ol class="happenings" tabIndex={0} aria-labelledby="happened">
           {story.map((happening, nth) => {
