@@ -54,7 +54,7 @@ class SilentDescription {
   }
 }
 
-const silentStream = {
+export const silentStream = {
   getTracks: () => [],
   getAudioTracks: () => [],
   getVideoTracks: () => [],
@@ -63,7 +63,7 @@ const silentStream = {
 let phonesAlive = 0;
 
 /** JsSIP looks for WebRTC in `window`. It stands there only while a phone lives: others in this process would take themselves for browsers. */
-function openWindow(): void {
+export function openWindow(): void {
   phonesAlive++;
   Object.assign(globalThis, {
     window: globalThis,
@@ -72,7 +72,7 @@ function openWindow(): void {
   });
 }
 
-function closeWindow(): void {
+export function closeWindow(): void {
   if (--phonesAlive === 0) Reflect.deleteProperty(globalThis, "window");
 }
 
