@@ -23,6 +23,10 @@ function udpSource(address: string, port: number): Source {
 export interface AnchorSizes {
   readonly transactions: number;
   readonly dialogs: number;
+  /** Answers that we repeat in a phone's place. */
+  readonly repeats: number;
+  /** Phones with a request of their own under way. */
+  readonly asking: number;
   readonly inboundCalls: number;
   readonly outbound: number;
   readonly messages: number;
@@ -217,10 +221,12 @@ export class Anchor {
   }
 
   sizes(): AnchorSizes {
-    const { core, inbound, outbound, messages, mwi } = this.#parts;
+    const { core, inbound, outbound, messages, mwi, relay } = this.#parts;
     return {
       transactions: core.transactions.size,
       dialogs: core.dialogs.size,
+      repeats: core.repeats.size,
+      asking: relay.size,
       inboundCalls: inbound.size,
       outbound: outbound.size,
       messages: messages.size,

@@ -130,6 +130,11 @@ export class Relay {
     this.#life = life;
   }
 
+  /** Phones that have a request under way. */
+  get size(): number {
+    return this.#asking.size;
+  }
+
   /** A request of the server in a dialog goes to the phone, now or with the next tunnel. */
   fromServer(tx: ServerTransaction, view: SipView, dialog: Dialog): void {
     const belonging = belongingOf(dialog);

@@ -712,6 +712,8 @@ describe("bounds", () => {
     expect(bench.anchor.sizes()).toEqual({
       transactions: 0,
       dialogs: 0,
+      repeats: 0,
+      asking: 0,
       inboundCalls: 0,
       outbound: 0,
       messages: 0,

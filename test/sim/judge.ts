@@ -39,6 +39,18 @@ function judgeCall(world: World, call: FarCall): void {
     world.complain("every INVITE gets a final answer", asked.isProceeding ? "after 1xx none" : "none at all", callId);
     return;
   }
+  // RFC 3261 §16.7 step 5: the first 2xx that was here while the call was open is the caller's, whatever became of its phone.
+  if (
+    call.acceptedTag !== undefined &&
+    call.dialog?.remoteTag !== call.acceptedTag &&
+    !world.wasSilenced &&
+    !world.wasDropped
+  )
+    world.complain(
+      "no 2xx lost",
+      `${call.acceptedTag} answered, the caller has ${call.dialog?.remoteTag ?? "none"}`,
+      callId,
+    );
   const deadlineMs = call.placedAtMs + world.plan.deadlineSec * 1_000;
   // A 180 is not repeated: the caller may not have heard it.
   const hasRung = call.rangAtMs < Infinity || world.plan.weather.lossRatio > 0 || world.wasSilenced;

@@ -4,7 +4,8 @@ import type { VirtualWire } from "../fakes/virtual-network.ts";
 import type { Dice } from "./dice.ts";
 import { domain } from "./directory.ts";
 import { dialogOf, sdpOf, tagIn, type UaDialog } from "./sip.ts";
-import { type Asked, type Served, Ua } from "./ua.ts";
+import { type Happening, keyOf, Talker } from "./talker.ts";
+import type { Asked, Served } from "./ua.ts";
 
 /** How a phone lives; ratios and milliseconds. */
 export interface PhoneHabits {
@@ -27,6 +28,15 @@ export interface PhoneWorld {
   complain(rule: string, text: string, callId: string): void;
   /** A request got no answer, though its way was open all the time. */
   unanswered(what: string, callId: string): void;
+  met(happening: Happening): void;
+  /** The shard has given the caller no final answer. */
+  isCallOpen(callId: string): boolean;
+  /** The phone begins to ring. */
+  rings(phone: Phone, callId: string): void;
+  /** Whether the shard has had this request. */
+  hasArrived(request: SipText): boolean;
+  /** A tag of a phone's: no other is ours. */
+  tagged(tag: string): void;
   /** Opens a tunnel; the newest takes over. */
   open(phone: Phone): Tunnel;
 }
@@ -47,7 +57,7 @@ interface Ringing {
 }
 
 /** A phone behind tunnels: sleeps, is woken, rings, answers, hangs up, loses its network and comes back. */
-export class Phone extends Ua {
+export class Phone extends Talker {
   readonly reliable = true;
   readonly contact: string;
   readonly deviceId: DeviceId;
@@ -56,7 +66,6 @@ export class Phone extends Ua {
   readonly ringing = new Map<string, Ringing>();
   /** By call: Call-ID and CSeq, the branch it came with. */
   readonly #branches = new Map<string, string>();
-  readonly talking = new Map<string, UaDialog>();
   readonly answeredTags = new Set<string>();
   readonly endedTags = new Set<string>();
   isDead = false;
@@ -69,6 +78,10 @@ export class Phone extends Ua {
   openedAtMs = 0;
   /** When a tunnel broke last. */
   brokenAtMs = -Infinity;
+  /** Calls that have rung here since they were forgotten last. */
+  readonly #rang = new Set<string>();
+  /** Calls that rang here when it forgot them. */
+  readonly #forgotten = new Set<string>();
   readonly #world: PhoneWorld;
   readonly #dice: Dice;
   #opening = false;
@@ -90,6 +103,24 @@ export class Phone extends Ua {
 
   token(): string {
     return this.#dice.token();
+  }
+  met(happening: Happening): void {
+    this.#world.met(happening);
+  }
+  thinkMs(): number {
+    return this.#dice.chance(0.3) ? this.#dice.between(100, 3_000) : 0;
+  }
+  challenges(): boolean {
+    return false;
+  }
+  repeats(): boolean {
+    return this.#dice.chance(0.8);
+  }
+  override onRepeated(): void {
+    this.met("answer repeated on a new tunnel");
+  }
+  onEnded(_key: string, dialog: UaDialog): void {
+    this.endedTags.add(dialog.localTag);
   }
   via(branch: string): string {
     return `SIP/2.0/WSS phone.invalid;branch=${branch}`;
@@ -125,7 +156,23 @@ export class Phone extends Ua {
     this.openedAtMs = this.nowMs;
     this.#planBreak();
     this.#planSleep();
+    this.#expectForgotten();
     if (this.#dice.chance(0.5) && !this.hasLeft) this.#register();
+  }
+
+  /** What rang here and is still open rings again, soon after the tunnel has opened. */
+  #expectForgotten(): void {
+    const { tunnel } = this;
+    const forgotten = [...this.#forgotten];
+    this.#forgotten.clear();
+    this.wire.after(1_500, () => {
+      if (tunnel !== this.tunnel || !this.isOpen || this.isDead || this.hasLeft) return;
+      for (const callId of forgotten) {
+        const isBack = this.#rang.has(callId);
+        if (!isBack && this.#world.isCallOpen(callId))
+          this.complain("a call outlives its tunnel", "rings no more", callId);
+      }
+    });
   }
 
   /** As stock stacks do when their socket opens; it changes the Request-URI that the phone sees. */
@@ -172,20 +219,40 @@ export class Phone extends Ua {
     });
   }
 
+  /** A re-INVITE has come and has no final answer yet. */
+  #isAnswering(): boolean {
+    for (const { request, finalStatus } of this.served.values())
+      if (request.method === "INVITE" && finalStatus === 0 && /;tag=/i.test(request.get("To"))) return true;
+    return false;
+  }
+
   #isAsking(): boolean {
     for (const asked of this.asked.values()) if (asked.finalStatus === 0 && !asked.isDead) return true;
     return false;
   }
 
   breakTunnel(): void {
+    if (this.ringing.size > 0) this.met("tunnel lost in INVITE");
+    if (this.talking.size > 0) this.met("tunnel lost in call");
+    if (this.reinviting.size > 0 || this.#isAnswering()) this.met("tunnel lost in re-INVITE");
     this.tunnel?.break();
     this.brokenAtMs = this.nowMs;
     if (this.habits.forgetsRinging) {
-      for (const { served } of this.ringing.values()) this.#forget(served);
+      for (const { served, callId } of this.ringing.values()) {
+        this.#forget(served);
+        this.#forgetCall(callId);
+      }
       this.ringing.clear();
     }
-    if (this.#dice.chance(this.habits.dies)) return this.die();
-    if (this.#dice.chance(this.habits.killed)) return this.#forgetAll();
+    const isBusyStill = this.ringing.size + this.talking.size > 0;
+    if (this.#dice.chance(this.habits.dies)) {
+      if (this.talking.size > 0) this.met("phone lost for good in call");
+      return this.die();
+    }
+    if (this.#dice.chance(this.habits.killed)) {
+      if (isBusyStill) this.met("app ended in call or ringing");
+      return this.#forgetAll();
+    }
     const isBusy = this.ringing.size + this.talking.size > 0;
     if (isBusy || this.#dice.chance(0.5)) {
       this.#openIn(this.#dice.chance(0.9) ? this.#dice.between(100, 4_000) : this.#dice.between(10_000, 40_000));
@@ -234,16 +301,23 @@ export class Phone extends Ua {
   }
 
   #forgetAll(): void {
+    for (const { callId } of this.ringing.values()) this.#forgetCall(callId);
     for (const served of this.served.values()) served.isForgotten = true;
     this.served.clear();
     for (const asked of this.asked.values()) asked.isDead = true;
     this.ringing.clear();
     this.talking.clear();
+    this.reinviting.clear();
   }
 
   #forget(served: Served): void {
     served.isForgotten = true;
     this.served.delete(`${served.request.branch} INVITE`);
+  }
+
+  #forgetCall(callId: string): void {
+    this.#forgotten.add(callId);
+    this.#rang.delete(callId);
   }
 
   frame(text: string): void {
@@ -255,6 +329,7 @@ export class Phone extends Ua {
 
   onRequest(served: Served): void {
     const { request } = served;
+    this.#world.tagged(served.tag);
     if (/;tag=/i.test(request.get("To"))) return this.#inDialog(served);
     if (request.method !== "INVITE") return this.respond(served, 200);
     this.inviteCount++;
@@ -270,6 +345,8 @@ export class Phone extends Ua {
 
   #ring(served: Served, callId: string): void {
     const dice = this.#dice;
+    this.#world.rings(this, callId);
+    this.#rang.add(callId);
     this.ringing.set(served.tag, { served, callId });
     const isRinging = (): boolean => this.ringing.has(served.tag) && !this.isDead;
     served.onCancel = () => {
@@ -279,9 +356,12 @@ export class Phone extends Ua {
     };
     if (dice.chance(0.5)) this.respond(served, 100);
     const ringInMs = dice.between(20, 400);
+    // RFC 3262 §3.
+    const reliably = /100rel/.test([...served.request.all("Require"), ...served.request.all("Supported")].join());
+    const lines = reliably ? ["Require: 100rel", "RSeq: 5"] : [];
     this.wire.after(ringInMs, () => {
       if (isRinging())
-        this.respond(served, dice.chance(0.2) ? 183 : 180, { body: dice.chance(0.2) ? sdpOf("early") : "" });
+        this.respond(served, dice.chance(0.2) ? 183 : 180, { body: dice.chance(0.2) ? sdpOf("early") : "", lines });
     });
     const actInMs = ringInMs + dice.between(0, 8_000);
     const luck = dice.between(0, 1);
@@ -300,6 +380,7 @@ export class Phone extends Ua {
     this.answeredTags.add(served.tag);
     const answeredAtMs = this.nowMs;
     this.respond(served, 200, { body: sdpOf("phone") });
+    this.#breakSoon();
     if (served.last === undefined) return;
     const dialog = dialogOf("served", served.request, new SipText(served.last));
     const key = keyOf(callId, served.tag, dialog.remoteTag);
@@ -322,9 +403,10 @@ export class Phone extends Ua {
         if (this.talking.has(key) && this.isOpen) this.#reinvite(key, dialog);
       });
     }
-    if (dice.chance(0.2)) {
+    for (const method of ["INFO", "UPDATE", "REFER", "MESSAGE"]) {
+      if (!dice.chance(0.1)) continue;
       this.wire.after(dice.between(200, 6_000), () => {
-        if (this.talking.has(key)) this.request(dialog, "INFO", [], "", () => {});
+        if (this.talking.has(key) && this.isOpen) this.#ask(dialog, method);
       });
     }
     if (dice.chance(0.6)) {
@@ -342,35 +424,49 @@ export class Phone extends Ua {
   #hangUp(key: string, dialog: UaDialog): void {
     if (!this.talking.delete(key)) return;
     this.endedTags.add(dialog.localTag);
-    const sentAtMs = this.nowMs;
-    this.request(dialog, "BYE", [], "", (response) => {
-      const wasCut = !this.isOpen || this.openedAtMs >= sentAtMs || this.isDead;
-      if (response === undefined && !wasCut) this.#world.unanswered("BYE", dialog.callId);
+    this.#ask(dialog, "BYE");
+  }
+
+  /** Networks like to change in the middle of something. */
+  #breakSoon(): void {
+    if (this.habits.breaksPerSec === 0 || !this.#dice.chance(0.15)) return;
+    this.wire.after(this.#dice.between(0, 400), () => {
+      if (this.isOpen && !this.isDead) this.breakTunnel();
     });
   }
 
-  #reinvite(key: string, dialog: UaDialog): void {
-    const asked: Asked = this.request(dialog, "INVITE", [], sdpOf("hold"), (response) => {
-      if (response === undefined || response.status < 200) return;
-      if (response.status < 300) this.acknowledge(dialog, asked.request.cseq);
-      else if (response.status === 481 || response.status === 408) this.talking.delete(key);
+  /** Whatever the server answers reaches the phone, on this tunnel or, within the request's 32 s, on the next. */
+  #ask(dialog: UaDialog, method: string): void {
+    this.#breakSoon();
+    this.askIn(dialog, method, (response, request) => {
+      if (response === undefined) this.judgeSilence(request);
     });
+  }
+
+  /** No answer in 32 s. What never reached the shard died with its tunnel, and so may what came back if no other tunnel opened. */
+  judgeSilence(request: SipText): void {
+    const isHere = this.isOpen && !this.isDead && this.nowMs - this.openedAtMs > 1_000;
+    if (isHere && this.#world.hasArrived(request)) this.#world.unanswered(request.method, request.get("Call-ID"));
+  }
+
+  #reinvite(key: string, dialog: UaDialog): void {
+    this.reinvite(dialog, sdpOf("hold"), Infinity, (status) => {
+      if (status === 481 || status === 408) this.talking.delete(key);
+    });
+  }
+
+  /** A re-INVITE at this moment, whatever else is going on. */
+  reinviteNow(callId: string): void {
+    for (const [key, dialog] of this.talking) if (dialog.callId === callId && this.isOpen) this.#reinvite(key, dialog);
   }
 
   #inDialog(served: Served): void {
     const { request } = served;
-    const callId = request.get("Call-ID");
-    const key = keyOf(callId, tagIn(request.get("To")), tagIn(request.get("From")));
-    const dialog = this.talking.get(key);
-    if (dialog === undefined) {
-      // PRACK and BYE of a call that still rings have no dialog yet here.
-      return this.respond(served, 481);
+    if (request.method === "PRACK" && this.ringing.has(tagIn(request.get("To")))) {
+      this.met("PRACK");
+      return this.respond(served, 200);
     }
-    if (request.method === "BYE") {
-      this.talking.delete(key);
-      this.endedTags.add(dialog.localTag);
-    }
-    this.respond(served, 200, request.method === "INVITE" ? { body: sdpOf("phone again") } : {});
+    this.serveInDialog(served);
   }
 
   onStrayAck(): void {
@@ -420,8 +516,25 @@ export class Phone extends Ua {
     this.talking.set(key, dialog);
     this.#planTalk(key, dialog);
   }
-}
 
-export function keyOf(callId: string, localTag: string, remoteTag: string): string {
-  return `${callId} ${localTag} ${remoteTag}`;
+  /** A text message to somebody. */
+  message(username: string, callee: string): void {
+    if (!this.isOpen || this.isDead) return;
+    const text = sipText(
+      `MESSAGE sip:${callee}@${domain} SIP/2.0`,
+      [
+        `Via: ${this.via(this.newBranch())}`,
+        "Max-Forwards: 70",
+        `From: <sip:${username}@${domain}>;tag=${this.#dice.token()}`,
+        `To: <sip:${callee}@${domain}>`,
+        `Call-ID: text-${this.#dice.token()}`,
+        "CSeq: 1 MESSAGE",
+        "Content-Type: text/plain",
+      ],
+      "On my way",
+    );
+    const asked: Asked = this.ask(text, (response) => {
+      if (response === undefined) this.judgeSilence(asked.request);
+    });
+  }
 }

@@ -6,6 +6,7 @@ import type { Command, Event } from "../../src/workers/protocol.ts";
 import type { VirtualWire } from "../fakes/virtual-network.ts";
 import type { Dice } from "./dice.ts";
 import type { Phone, Tunnel } from "./phone.ts";
+import type { Happening } from "./talker.ts";
 
 /** How pushes and tunnels behave: milliseconds one way, and ratios. */
 export interface PoolWeather {
@@ -24,6 +25,9 @@ export interface PoolWorld {
   phone(deviceId: DeviceId): Phone | undefined;
   accountsOf(deviceId: DeviceId): readonly AccountId[];
   seen(event: Event): void;
+  met(happening: Happening): void;
+  /** A frame has come to the shard. */
+  arrived(phone: Phone, text: string): void;
   note(callId: string, rung: Omit<Rung, "atMs">): void;
 }
 
@@ -55,6 +59,7 @@ export class SimPool implements Uplink {
         for (const { deviceId } of event.targets) {
           // What becomes of a further push is nobody's affair.
           if (event.again !== undefined) {
+            this.#world.met("woken again");
             this.#push(event.callId, deviceId, "wake");
             continue;
           }
@@ -72,8 +77,13 @@ export class SimPool implements Uplink {
         }
         return;
       case "notify":
-        if (event.push === "cancel")
-          for (const { deviceId } of event.targets) this.#push(event.callId ?? "", deviceId, "cancel");
+        for (const { deviceId } of event.targets) {
+          if (event.push === "cancel") this.#push(event.callId ?? "", deviceId, "cancel");
+          if (event.push === "message") {
+            this.#world.met("MESSAGE held for a sleeping phone");
+            this.#push(event.callId ?? "", deviceId, "wake");
+          }
+        }
         return;
       case "frame":
         this.frames++;
@@ -189,6 +199,7 @@ export class SimTunnel implements Tunnel {
     this.toServer(() => {
       if (!this.isOpen) return;
       this.#world.note(callIdOf(text), { ...fromPhone(this.phone), ...saidIn(text) });
+      this.#world.arrived(this.phone, text);
       this.#world.command({ kind: "frame", tunnelId: this.tunnelId, text, last: true });
     });
   }

@@ -1,5 +1,6 @@
 import { tellOf } from "./report.ts";
 import { play } from "./scenario.ts";
+import { type Happening, happenings } from "./talker.ts";
 
 /**
  * `bun test/sim/run.ts --seconds N [--seed S] [--calls N] [--rate N] [--all]`: plays seed after seed until the time is over or a rule is
@@ -17,6 +18,7 @@ const ratePerSec = valueOf("--rate", 20);
 const untilMs = performance.now() + valueOf("--seconds", 20) * 1_000;
 let broken = 0;
 let played = 0;
+const happened = new Map<Happening, number>();
 let seed = first;
 do {
   const began = performance.now();
@@ -29,7 +31,9 @@ do {
     broken++;
     console.log(tellOf(outcome));
   }
+  for (const [happening, times] of world.happened) happened.set(happening, (happened.get(happening) ?? 0) + times);
   seed++;
 } while (performance.now() < untilMs && (broken === 0 || args.includes("--all")));
+console.log(happenings.map((happening) => `${happening}: ${happened.get(happening) ?? 0}`).join(", "));
 console.log(`${seed - first} seeds, ${played} calls, ${broken} seeds with broken rules`);
 process.exitCode = broken > 0 ? 1 : 0;

@@ -1,6 +1,7 @@
 import { Dice } from "./dice.ts";
 import type { SimAccount } from "./directory.ts";
 import { judge, judgePresence } from "./judge.ts";
+import type { Phone } from "./phone.ts";
 import type { CallPlan } from "./trunk.ts";
 import { World, type WorldPlan } from "./world.ts";
 
@@ -62,6 +63,7 @@ interface Mishaps {
   readonly strangerRatio: number;
   readonly messageRatio: number;
   readonly leaveRatio: number;
+  readonly textRatio: number;
 }
 
 function mishapsOf(dice: Dice, calls: number): Mishaps {
@@ -73,6 +75,7 @@ function mishapsOf(dice: Dice, calls: number): Mishaps {
     strangerRatio: dice.pick([0, 0.05]),
     messageRatio: dice.pick([0, 0.1]),
     leaveRatio: dice.pick([0, 0, 0.02]),
+    textRatio: dice.pick([0, 0.1]),
   };
 }
 
@@ -80,9 +83,11 @@ function callPlan(dice: Dice): CallPlan {
   return {
     patienceMs: dice.chance(0.5) ? dice.between(0, 20_000) : dice.between(20_000, 90_000),
     ending: dice.pick(["cancel", "cancel", "elsewhere", "foreignAck"]),
-    talkMs: dice.between(0, 30_000),
+    talkMs: dice.chance(0.8) ? dice.between(0, 30_000) : dice.between(60_000, 120_000),
     reinvites: dice.chance(0.15),
     asks: dice.chance(0.2),
+    glares: dice.chance(0.1),
+    reliable: dice.pick(["no", "no", "supported", "required"]),
   };
 }
 
@@ -138,6 +143,7 @@ function mishap(world: World, dice: Dice, mishaps: Mishaps, n: number, accounts:
   if (dice.chance(mishaps.flipRatio)) flip(world, dice, dice.pick(accounts));
   if (dice.chance(mishaps.messageRatio)) message(world, dice.pick(accounts).record.username);
   if (dice.chance(mishaps.leaveRatio)) leave(world, dice, dice.pick(accounts));
+  if (dice.chance(mishaps.textRatio)) text(dice.pick([...world.phones.values()]));
   if (dice.chance(mishaps.strangerRatio)) world.stranger(dice.pick(accounts).record.username);
 }
 
@@ -168,6 +174,11 @@ function message(world: World, username: string): void {
     if (status === 0 && isCalm && world.restarts === restarts)
       world.complain("every MESSAGE is answered", "no answer", callId);
   });
+}
+
+/** Somebody writes, from an app that is open. */
+function text(phone: Phone): void {
+  phone.message(phone.accounts[0]?.username ?? "", "callee1");
 }
 
 /** One of several owners takes the account off a device. */

@@ -6,8 +6,8 @@ import { parseUriText } from "../../src/sip/uri.ts";
 import type { Dice } from "./dice.ts";
 import { domain } from "./directory.ts";
 import { ackOf, dialogOf, sdpOf, tagIn, type UaDialog } from "./sip.ts";
-import { keyOf } from "./phone.ts";
-import { type Asked, type Served, Ua } from "./ua.ts";
+import { challengeLines, type Happening, keyOf, Talker } from "./talker.ts";
+import type { Asked, Served } from "./ua.ts";
 
 /** What becomes of a call that a caller makes. */
 export interface CallPlan {
@@ -18,6 +18,10 @@ export interface CallPlan {
   readonly talkMs: number;
   readonly reinvites: boolean;
   readonly asks: boolean;
+  /** Both sides re-INVITE at the same moment. */
+  readonly glares: boolean;
+  /** Reliable provisional responses (RFC 3262). */
+  readonly reliable: "no" | "supported" | "required";
 }
 
 /** One call to an account, as its caller saw it. */
@@ -35,13 +39,23 @@ export interface FarCall {
   /** Nothing can be said of it: the shard died in between. */
   isExcused: boolean;
   isOver: boolean;
+  /** To-tags of its responses that are no phone's. */
+  readonly ownTags: Set<string>;
+  /** That of the first 2xx that reached the shard while the call was open. */
+  acceptedTag: string | undefined;
 }
 
 export interface TrunkWorld {
   readonly wire: VirtualWire;
   complain(rule: string, text: string, callId: string): void;
+  met(happening: Happening): void;
+  isPhoneTag(tag: string): boolean;
+  /** The phone in this call re-INVITEs now. */
+  phoneReinvites(callId: string): void;
   /** A phone's call was answered, and no ACK came in 32 s. */
   noAck(callId: string): void;
+  /** A phone hung up, was challenged, and the far end is still in the call. */
+  unended(callId: string): void;
 }
 
 const proxyAddress = "192.0.2.10";
@@ -49,14 +63,15 @@ const calleeAddress = "203.0.113.5";
 export const callerContact = `sip:caller@${calleeAddress}:5060`;
 
 /** The proxy of the accounts' provider with everybody who calls through it. It shares its address with the registrar. */
-export class Trunk extends Ua {
+export class Trunk extends Talker {
   readonly reliable: boolean;
   readonly contact = callerContact;
   readonly calls = new Map<string, FarCall>();
   readonly server: VirtualServer;
   /** INVITEs of phones that came in. */
   outgoing = 0;
-  readonly talking = new Map<string, UaDialog>();
+  /** BYEs of phones that were challenged: the call must end all the same. */
+  readonly #challengedByes = new Map<string, string>();
   readonly #world: TrunkWorld;
   readonly #dice: Dice;
   readonly #registrar: VirtualRegistrar;
@@ -97,6 +112,24 @@ export class Trunk extends Ua {
   token(): string {
     return this.#dice.token();
   }
+  met(happening: Happening): void {
+    this.#world.met(happening);
+  }
+  thinkMs(): number {
+    return this.#dice.chance(0.3) ? this.#dice.between(100, 3_000) : 0;
+  }
+  challenges({ request }: Served): boolean {
+    const isAuthorized = request.has("Proxy-Authorization") || request.has("Authorization");
+    return !isAuthorized && request.method !== "NOTIFY" && this.#dice.chance(0.15);
+  }
+  repeats(): boolean {
+    return true;
+  }
+  onEnded(key: string, { callId }: UaDialog): void {
+    this.#challengedByes.delete(key);
+    const call = this.calls.get(callId);
+    if (call !== undefined) call.isOver = true;
+  }
   /** Requests that came to callees themselves, past the proxy. */
   direct = 0;
   via(branch: string): string {
@@ -132,6 +165,8 @@ export class Trunk extends Ua {
       answeredAtMs: Infinity,
       isExcused: false,
       isOver: false,
+      ownTags: new Set(),
+      acceptedTag: undefined,
     };
     this.calls.set(callId, call);
     const text = sipText(
@@ -147,6 +182,7 @@ export class Trunk extends Ua {
         "CSeq: 7 INVITE",
         `Contact: <${callerContact}>`,
         "X-Kept: as it is",
+        ...(plan.reliable === "no" ? [] : [`${plan.reliable === "required" ? "Require" : "Supported"}: 100rel`]),
         "Content-Type: application/sdp",
       ],
       sdpOf("caller"),
@@ -204,6 +240,7 @@ export class Trunk extends Ua {
     const { status } = response;
     if (status < 200) {
       if (status >= 180 && call.rangAtMs === Infinity) call.rangAtMs = this.nowMs;
+      if (response.has("RSeq")) this.#prack(asked, response);
       return;
     }
     if (status >= 300) {
@@ -229,23 +266,31 @@ export class Trunk extends Ua {
     }
     const { plan } = call;
     this.wire.after(plan.talkMs, () => this.#hangUp(call, key, dialog));
-    if (plan.asks) this.#later(key, plan.talkMs, () => this.request(dialog, "INFO", [], "", () => {}));
-    if (plan.reinvites) this.#later(key, plan.talkMs, () => this.#reinvite(dialog));
+    if (plan.asks) {
+      for (const method of ["INFO", "UPDATE", "REFER"])
+        this.#later(key, plan.talkMs, () => this.askIn(dialog, method, () => {}));
+    }
+    // A phone that is gone does not answer, and nobody waits for ever.
+    if (plan.reinvites) this.#later(key, plan.talkMs, () => this.reinvite(dialog, sdpOf("video"), 40_000, () => {}));
+    if (plan.glares) {
+      this.#later(key, plan.talkMs, () => {
+        this.reinvite(dialog, sdpOf("video"), 40_000, () => {});
+        this.#world.phoneReinvites(call.callId);
+      });
+    }
+  }
+
+  /** In the early dialog, whose numbers go on in the dialog of the 2xx. */
+  #prack(asked: Asked, response: SipText): void {
+    const early = dialogOf("asked", asked.request, response);
+    const rack = `RAck: ${response.get("RSeq")} ${response.get("CSeq")}`;
+    this.request(early, "PRACK", [rack], "", () => {});
   }
 
   #later(key: string, withinMs: number, act: () => void): void {
     this.wire.after(this.#dice.between(0, withinMs), () => {
       if (this.talking.has(key)) act();
     });
-  }
-
-  #reinvite(dialog: UaDialog): void {
-    const asked: Asked = this.request(dialog, "INVITE", [], sdpOf("video"), (response) => {
-      if (response === undefined) return;
-      if (response.status >= 200 && response.status < 300) this.acknowledge(dialog, asked.request.cseq);
-    });
-    // A phone that is gone does not answer, and nobody waits for ever.
-    this.wire.after(40_000, () => this.cancel(asked));
   }
 
   #hangUp(call: FarCall, key: string, dialog: UaDialog): void {
@@ -263,6 +308,12 @@ export class Trunk extends Ua {
     if (!top.startsWith(ownTop.split(";")[0] ?? "") || !top.includes(request.branch)) {
       this.complain("Vias as they were", top, callId);
     }
+    const tag = tagIn(response.get("To"));
+    if (tag !== "" && !this.#world.isPhoneTag(tag)) call.ownTags.add(tag);
+    if (call.ownTags.size > 1) this.complain("one tag of ours", [...call.ownTags].join(" and "), callId);
+    const isRinging = response.status > 100 && response.status < 200;
+    if (isRinging && call.plan.reliable === "required" && !response.has("RSeq"))
+      this.complain("no 18x of ours where it would have to be acknowledged", response.text, callId);
     if (response.get("From") !== request.get("From")) this.complain("From as it was", response.get("From"), callId);
     if (response.get("CSeq") !== request.get("CSeq")) this.complain("CSeq as it was", response.get("CSeq"), callId);
     if (response.status >= 180 && response.status < 300 && response.all("Contact").length !== 1) {
@@ -280,9 +331,7 @@ export class Trunk extends Ua {
     this.outgoing++;
     const dice = this.#dice;
     if (!request.has("Proxy-Authorization") && dice.chance(0.5)) {
-      return this.respond(served, 407, {
-        lines: ['Proxy-Authenticate: Digest realm="virtual.test", nonce="0123456789", algorithm=MD5, qop="auth"'],
-      });
+      return this.respond(served, 407, { lines: challengeLines });
     }
     this.respond(served, 100);
     served.onCancel = () => this.respond(served, 487);
@@ -312,7 +361,6 @@ export class Trunk extends Ua {
   #inDialog(served: Served, callId: string): void {
     const { request } = served;
     const key = keyOf(callId, tagIn(request.get("To")), tagIn(request.get("From")));
-    const dialog = this.talking.get(key);
     const call = this.calls.get(callId);
     if (call !== undefined && request.uri !== callerContact) {
       this.complain("the true Request-URI", request.uri, callId);
@@ -321,12 +369,17 @@ export class Trunk extends Ua {
     if (call?.dialog !== undefined && request.all("Route").join() !== routes.join()) {
       this.complain("the true Route set", `${request.all("Route").join()} instead of ${routes.join()}`, callId);
     }
-    if (dialog === undefined) return this.respond(served, 481);
-    if (request.method === "BYE") {
-      this.talking.delete(key);
-      if (call !== undefined) call.isOver = true;
-    }
-    this.respond(served, 200, request.method === "INVITE" ? { body: sdpOf("again") } : {});
+    this.serveInDialog(served);
+    if (request.method === "BYE" && served.finalStatus === 407) this.#awaitBye(key, callId);
+  }
+
+  /** A challenged BYE that does not come again is ours to bring (32 s, and the way). */
+  #awaitBye(key: string, callId: string): void {
+    this.#challengedByes.set(key, callId);
+    this.wire.after(40_000, () => {
+      if (!this.#challengedByes.delete(key) || !this.talking.has(key)) return;
+      this.#world.unended(callId);
+    });
   }
 
   onStrayAck(): void {

@@ -55,6 +55,8 @@ export abstract class Ua {
   abstract onRequest(served: Served): void;
   /** An ACK that belongs to no INVITE we know. */
   abstract onStrayAck(ack: SipText): void;
+  /** A final answer that was here before. */
+  onRepeated(): void {}
   abstract complain(rule: string, text: string, callId: string): void;
 
   get nowMs(): number {
@@ -180,6 +182,7 @@ export abstract class Ua {
         this.complain("one final answer", `${asked.finalStatus}, then ${status}`, response.get("Call-ID"));
       }
       if (isInvite && status < 300) asked.onResponse(response);
+      if (!isInvite) this.onRepeated();
       return;
     }
     asked.finalStatus = status;

@@ -6,7 +6,7 @@ import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
 import type { Log } from "../../src/observe/log.ts";
 import type { CallState, Command, Event } from "../../src/workers/protocol.ts";
 import { ShardCore } from "../../src/workers/shard-core.ts";
-import { sipText } from "../fakes/sip-text.ts";
+import { SipText, sipText } from "../fakes/sip-text.ts";
 import { SeededRandom, VirtualClock } from "../fakes/virtual-clock.ts";
 import {
   type VirtualHost,
@@ -22,6 +22,8 @@ import { Phone, type PhoneHabits, type PhoneWorld, type Tunnel } from "./phone.t
 import { callIdOf, firstLineOf, saidIn, type PoolWeather, type PoolWorld, SimPool } from "./pool.ts";
 import { RegisterWatch } from "./registers.ts";
 import { checkEvent, checkToServer, Ladders, type Violation } from "./rules.ts";
+import { tagIn } from "./sip.ts";
+import type { Happening } from "./talker.ts";
 import { Trunk, type TrunkWorld } from "./trunk.ts";
 
 export interface WorldPlan {
@@ -61,6 +63,13 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   /** Some of the time connections of the servers broke. */
   wasDropped = false;
   isDrained = false;
+  /** How often each thing has happened that the rules are about. */
+  readonly happened = new Map<Happening, number>();
+  readonly #phoneTags = new Set<string>();
+  /** Requests of phones that the shard has had, by branch and method. */
+  readonly #arrived = new Set<string>();
+  /** Calls to accounts whose INVITE has had a final answer of the shard's. */
+  readonly #answered = new Set<string>();
   readonly lane = new Lane(new ArrayBuffer(Lane.bytes(1)), 0);
   readonly memory: ArrayBuffer;
   core: ShardCore;
@@ -108,6 +117,8 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
       const { label, detail } = saidIn(text);
       const lost = fate === "delivered" ? "" : ` [${fate}]`;
       this.ladders.add(callIdOf(text), { atMs, ...ends, label, detail: `${detail}${lost}` });
+      if (isOurs && /^SIP\/2\.0 [2-6]/.test(text) && /\r\nCSeq: \d+ INVITE/i.test(text))
+        this.#answered.add(callIdOf(text));
       if (isOurs && !to.startsWith(strangerAddress)) checkToServer(passage, this.#complain);
     };
     [this.host, this.core] = this.#boot();
@@ -125,6 +136,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     for (let n = 1; n <= accounts; n++) {
       const account = this.directory.add(n, transport);
       const count = this.#dice.whole(1, devicesMax);
+      if (count > 1) this.met("several devices");
       for (let d = 0; d < count; d++) {
         const deviceId = deviceIdOf(++devices);
         this.directory.subscribe(account, deviceId);
@@ -191,6 +203,55 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     const { breaksPerSec, dies } = this.plan.habits;
     const mayBeLost = breaksPerSec > 0 || dies > 0 || this.restarts > 0 || this.wasSilenced || this.wasDropped;
     if (!mayBeLost) this.complain("the ACK of a phone arrives", "32 s without", callId);
+  }
+
+  unended(callId: string): void {
+    if (this.restarts === 0 && !this.wasSilenced && !this.wasDropped)
+      this.complain("a challenged BYE ends the call", "40 s later it goes on", callId);
+  }
+
+  met(happening: Happening): void {
+    this.happened.set(happening, (this.happened.get(happening) ?? 0) + 1);
+  }
+
+  tagged(tag: string): void {
+    this.#phoneTags.add(tag);
+  }
+  isPhoneTag(tag: string): boolean {
+    return this.#phoneTags.has(tag);
+  }
+
+  isCallOpen(callId: string): boolean {
+    return this.restarts === 0 && this.trunk.calls.has(callId) && !this.#answered.has(callId);
+  }
+
+  rings(phone: Phone, callId: string): void {
+    for (const other of this.phones.values()) {
+      if (other === phone) continue;
+      for (const ringing of other.ringing.values()) {
+        if (ringing.callId === callId) return this.met("joined while others ring");
+      }
+    }
+  }
+
+  phoneReinvites(callId: string): void {
+    for (const phone of this.phones.values()) phone.reinviteNow(callId);
+  }
+
+  arrived(phone: Phone, text: string): void {
+    const message = new SipText(text);
+    if (!message.isResponse) {
+      this.#arrived.add(`${message.branch} ${message.method}`);
+      return;
+    }
+    const call = this.trunk.calls.get(callIdOf(text));
+    const isAnswer = message.method === "INVITE" && message.status >= 200 && message.status < 300;
+    if (!isAnswer || call === undefined || phone.hasLeft || this.#answered.has(call.callId)) return;
+    call.acceptedTag ??= tagIn(message.get("To"));
+  }
+
+  hasArrived(request: SipText): boolean {
+    return this.#arrived.has(`${request.branch} ${request.method}`);
   }
 
   note(callId: string, rung: Omit<Rung, "atMs">): void {
@@ -326,7 +387,11 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     this.restarts++;
     this.note("", happened("crash"));
     this.wire.removeHost(this.host);
-    for (const call of this.trunk.calls.values()) if (!call.isOver) call.isExcused = true;
+    for (const call of this.trunk.calls.values()) {
+      if (call.isOver) continue;
+      call.isExcused = true;
+      this.met("shard died under a call");
+    }
     for (const name of Object.keys(Counter) as CounterName[]) {
       if (name.startsWith("registrations") || name === "callsRunning") this.lane.set(Counter[name], 0);
     }
