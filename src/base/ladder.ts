@@ -98,8 +98,8 @@ export function ladderLine(rails: readonly Rail[], rung: Rung, sinceMs: number):
 }
 
 /**
- * A whole ladder in text, LF between lines, without one at the end. `rails`: as `railsOf` has them, devices by their ids, unless given. `isLong`: each message
- * under its rung. Control characters, which could steer a terminal, become spaces.
+ * A whole ladder in text, LF between lines, without one at the end. `rails`: as `railsOf` has them, devices by their ids, unless
+ * given. `isLong`: each message under its rung. Control characters, which could steer a terminal, become spaces.
  */
 export function ladderText(
   rungs: readonly Rung[],
