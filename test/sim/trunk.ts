@@ -54,6 +54,8 @@ export interface TrunkWorld {
   phoneReinvites(callId: string): void;
   /** A phone's call was answered, and no ACK came in 32 s. */
   noAck(callId: string): void;
+  /** A request in a dialog had no answer in 32 s. */
+  silent(request: SipText): void;
   /** A phone hung up, was challenged, and the far end is still in the call. */
   unended(callId: string): void;
 }
@@ -268,7 +270,7 @@ export class Trunk extends Talker {
     this.wire.after(plan.talkMs, () => this.#hangUp(call, key, dialog));
     if (plan.asks) {
       for (const method of ["INFO", "UPDATE", "REFER"])
-        this.#later(key, plan.talkMs, () => this.askIn(dialog, method, () => {}));
+        this.#later(key, plan.talkMs, () => this.askIn(dialog, method, this.#onFinal));
     }
     // A phone that is gone does not answer, and nobody waits for ever.
     if (plan.reinvites) this.#later(key, plan.talkMs, () => this.reinvite(dialog, sdpOf("video"), 40_000, () => {}));
@@ -296,8 +298,12 @@ export class Trunk extends Talker {
   #hangUp(call: FarCall, key: string, dialog: UaDialog): void {
     call.isOver = true;
     if (!this.talking.delete(key)) return;
-    this.request(dialog, "BYE", [], "", () => {});
+    this.askIn(dialog, "BYE", this.#onFinal);
   }
+
+  readonly #onFinal = (response: SipText | undefined, request: SipText): void => {
+    if (response === undefined) this.#world.silent(request);
+  };
 
   #checkResponse(call: FarCall, asked: Asked, response: SipText): void {
     const { request } = asked;

@@ -205,6 +205,17 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     if (!mayBeLost) this.complain("the ACK of a phone arrives", "32 s without", callId);
   }
 
+  /** A phone that is in the call and has had a tunnel for some seconds has heard what was held for it, and answers. */
+  silent(request: SipText): void {
+    if (this.restarts > 0 || this.wasSilenced || this.wasDropped) return;
+    const callId = request.get("Call-ID");
+    for (const phone of this.phones.values()) {
+      const isHere = phone.isOpen && !phone.isDead && this.clock.nowMs() - phone.openedAtMs > 3_000;
+      if (isHere && [...phone.talking.values()].some((dialog) => dialog.callId === callId))
+        this.complain("what is held for a phone reaches it", `${request.method}: ${phone.deviceId}`, callId);
+    }
+  }
+
   unended(callId: string): void {
     if (this.restarts === 0 && !this.wasSilenced && !this.wasDropped)
       this.complain("a challenged BYE ends the call", "40 s later it goes on", callId);
