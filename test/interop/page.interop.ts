@@ -160,6 +160,38 @@ describe("the operator's page in Chromium", () => {
     }
   });
 
+  test("more calls are shown when they are asked for, and not without end", async () => {
+    const { tab } = await openTab(stage);
+    const asked: number[] = [];
+    await tab.route("**/operator/v1/calls?*", async (route) => {
+      const limit = Number(new URL(route.request().url()).searchParams.get("limit"));
+      asked.push(limit);
+      const line = {
+        callId: "c",
+        account: "a",
+        direction: "inbound",
+        from: { uri: "sip:x@y" },
+        state: "ended",
+        devices: [],
+      };
+      const at = new Date().toISOString();
+      const json = Array.from({ length: limit }, (_, n) => ({ ...line, call: `c${n}`, startedAt: at, endedAt: at }));
+      await route.fulfill({ json });
+    });
+    await tab.goto(`${stage.operatorUrl}/#/calls`);
+    const rows = tab.getByRole("region", { name: "Recent" }).getByRole("rowheader");
+    const more = tab.getByRole("button", { name: "Show more" });
+    for (const shown of [50, 150, 250, 350, 450]) {
+      await rows.nth(shown - 1).waitFor();
+      expect(await rows.count()).toBe(shown);
+      await more.click();
+    }
+    await rows.nth(499).waitFor();
+    expect(await more.count()).toBe(0);
+    expect(Math.max(...asked)).toBe(500);
+    await tab.close();
+  });
+
   test("accounts in trouble are a list of their own", async () => {
     const { tab, faults } = await openTab(stage);
     await tab.goto(`${stage.operatorUrl}/#/accounts`);
@@ -254,6 +286,7 @@ describe("the operator's page of a server with a token, in Chromium", () => {
     await tab.getByText("No phone was woken yet.").waitFor();
     await tab.getByText("No call yet.").waitFor();
     await tab.getByText("No account is refused or has to retry.").waitFor();
+    expect(await findings(tab)).toEqual([]);
     await tab.reload();
     await tab.getByRole("banner").getByText("live").waitFor();
     expect(await tab.evaluate(() => localStorage.length + document.cookie.length)).toBe(0);

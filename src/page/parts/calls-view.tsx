@@ -1,5 +1,5 @@
 import type { CallLine } from "../api/answers.ts";
-import { calls, callsShownMax, summary } from "../state/live.ts";
+import { calls, callsWanted, callsWantedMax, summary, wantMoreCalls } from "../state/live.ts";
 import { count } from "../words/figures.ts";
 import { CallsTable } from "./calls-table.tsx";
 
@@ -9,23 +9,31 @@ function isRunning({ state, endedAt }: CallLine): boolean {
 
 export function CallsView() {
   const all = calls.value;
-  const running = summary.value?.calls.running ?? 0;
+  const running = all?.filter(isRunning);
+  const ended = all?.filter((call) => !isRunning(call));
+  const wanted = callsWanted.value;
+  const isCut = Math.max(running?.length ?? 0, ended?.length ?? 0) >= wanted;
   return (
     <>
       <h1 tabIndex={-1}>Calls</h1>
       <section class="panel" aria-labelledby="running">
         <h2 id="running">Running</h2>
-        <CallsTable calls={all?.filter(isRunning)} empty="No call runs now." />
-        {running > callsShownMax && (
+        <CallsTable calls={running} empty="No call runs now." />
+        {(running?.length ?? 0) >= wanted && (
           <p class="dim">
-            The newest {callsShownMax} of {count(running)} are shown.
+            The newest {wanted} of {count(summary.value?.calls.running ?? 0)} are shown.
           </p>
         )}
       </section>
       <section class="panel" aria-labelledby="recent">
         <h2 id="recent">Recent</h2>
-        <CallsTable calls={all?.filter((call) => !isRunning(call))} empty="No call has ended since the start." />
-        <p class="dim">The newest {callsShownMax}, kept in memory. An account's older calls stand in its journal.</p>
+        <CallsTable calls={ended} empty="No call has ended since the start." />
+        <p class="dim">The newest, kept in memory. An account's older calls stand in its journal.</p>
+        {isCut && wanted < callsWantedMax && (
+          <button type="button" onClick={wantMoreCalls}>
+            Show more
+          </button>
+        )}
       </section>
     </>
   );

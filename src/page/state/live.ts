@@ -20,7 +20,9 @@ const burstMs = 400;
 const callsManyFrom = 500;
 const callsManyMs = 5_000;
 export const registrarsShownMax = 50;
-export const callsShownMax = 50;
+/** What is shown of calls at first, what each wish for more adds, and the most that is asked for. */
+const callsStep = 50;
+export const callsWantedMax = 500;
 export const troublesShownMax = 8;
 const topics = ["call", "wake", "push"];
 
@@ -34,6 +36,8 @@ export const registrars = signal<readonly RegistrarStatus[] | undefined>(undefin
 /** Accounts refused or retrying, the newest first. */
 export const troubles = signal<readonly AccountLine[] | undefined>(undefined);
 export const calls = signal<readonly CallLine[] | undefined>(undefined);
+/** How many of the running and how many of the ended ones are asked for. */
+export const callsWanted = signal(callsStep);
 /** True while events come as they happen, false while the page asks from time to time. */
 export const isLive = signal(false);
 /** Counts what happened to calls: who shows one asks again. */
@@ -84,7 +88,11 @@ async function askRegistrars(): Promise<void> {
 async function askCalls(): Promise<void> {
   const { view } = route.value;
   if (view === "overview" || view === "calls")
-    keep(calls, await ask("GET", `/operator/v1/calls?limit=${callsShownMax}`));
+    keep(calls, await ask("GET", `/operator/v1/calls?limit=${callsWanted.value}`));
+}
+
+export function wantMoreCalls(): void {
+  callsWanted.value = Math.min(callsWantedMax, callsWanted.value + 2 * callsStep);
 }
 
 function keep<T>(into: { value: T | undefined }, asked: Asked<T>): void {
