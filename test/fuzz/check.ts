@@ -19,12 +19,19 @@ const view = new SipView();
 const again = new SipView();
 const writer = new MessageWriter();
 
-/** Puts one message through everything that reads or writes SIP. Throws when a promise is broken. */
+/** Puts one message through everything that reads or writes SIP, and looks at the time. Throws when a promise is broken. */
 export function check(bytes: Uint8Array, random: Seeded): void {
   let ms = cpuMs(() => readAll(bytes), 1);
   // Again before complaining: the collector may have taken the time.
   if (ms > stallMsMax) ms = cpuMs(() => readAll(bytes));
   if (ms > stallMsMax) throw new Error(`${ms.toFixed(1)} ms for ${bytes.length} bytes`);
+  checkWriters(bytes);
+  checkFraming(bytes, random);
+}
+
+/** The same but for the time. Needs nothing of Bun: the guided runs are Node's. */
+export function checkPromises(bytes: Uint8Array, random: Seeded): void {
+  readAll(bytes);
   checkWriters(bytes);
   checkFraming(bytes, random);
 }
@@ -89,7 +96,7 @@ function framed(segments: readonly Uint8Array[]): string {
   let seen = "";
   const framer = new StreamFramer(defaultFrameLimits, {
     onMessage(bytes, from, to) {
-      seen += `${to - from}:${Bun.hash(bytes.subarray(from, to))} `;
+      seen += `${to - from}:${sumOf(bytes, from, to)} `;
     },
     onPing: () => {},
     onPong: () => {},
@@ -99,4 +106,11 @@ function framed(segments: readonly Uint8Array[]): string {
     if (fault !== undefined) return `${seen}${fault.reason} ${fault.head.length}`;
   }
   return `${seen}${framer.heldBytes}`;
+}
+
+/** FNV-1a: enough to tell two messages apart. */
+function sumOf(bytes: Uint8Array, from: number, to: number): number {
+  let sum = 0x811c9dc5;
+  for (let at = from; at < to; at++) sum = Math.imul(sum ^ bytes[at]!, 0x01000193);
+  return sum;
 }

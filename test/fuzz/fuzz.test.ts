@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
 import { check } from "./check.ts";
+import { runGuided } from "./guided.ts";
 import { mutant } from "./mutate.ts";
+import { checkPromises } from "./planted.ts";
 import { Seeded } from "./seeded.ts";
 
 describe("mutated messages", () => {
@@ -20,6 +22,19 @@ describe("mutated messages", () => {
   test("a seed gives the same message each time, another seed another one", () => {
     expect(mutant(new Seeded(7))).toEqual(mutant(new Seeded(7)));
     expect(mutant(new Seeded(8))).not.toEqual(mutant(new Seeded(7)));
+  });
+});
+
+describe("guided by what was reached", () => {
+  test("finds a fault three conditions deep, which as many messages without guidance do not", async () => {
+    const seed = 600_000;
+    const outcome = await runGuided(25, seed, fileURLToPath(new URL("planted.ts", import.meta.url)));
+    if (outcome.kind === "noNode") {
+      expect(Bun.which("node")).toBeNull();
+      return;
+    }
+    expect(outcome.kind === "fault" ? outcome.fault : outcome).toContain("the planted fault");
+    for (let n = 0; n < outcome.runs; n++) checkPromises(mutant(new Seeded(seed + n)));
   });
 });
 
