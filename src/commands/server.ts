@@ -165,6 +165,7 @@ export async function startServer(
         const material = sipTls(next);
         if (material !== undefined) pool.reload(material);
         for (const fault of await senders.reload(next.apps)) log.error("push.unusable", { ...fault });
+        void senders.warm();
       },
     };
   } catch (cause) {

@@ -101,6 +101,32 @@ describe("senders of a configuration", () => {
     for (const fake of [apns, fcm, hook]) await fake.close();
   });
 
+  test("warmed, connection and access token are there before the first call; a new key's after a reload", async () => {
+    const authority = createTestAuthority();
+    const caFile = file("warm-ca.pem", authority.ca);
+    const apns = await startApnsFake({ authority });
+    const fcm = startFcmFake({ authority });
+    const keyFile = file("warm.p8", ecKey());
+    const [endpoint, tokenEndpoint] = [fcm.url.origin, fcm.tokenUrl.href];
+    const serviceAccountFile = file("warm-sa.json", serviceAccount());
+    const config = app({
+      apns: apnsConfig(keyFile, apns.url.origin, caFile),
+      fcm: { serviceAccountFile, endpoint, tokenEndpoint, caFile },
+    });
+    const set = await openSenders([config], options());
+    await set.warm();
+    expect([apns.connections, apns.requests.length, fcm.assertions.length]).toEqual([1, 0, 1]);
+    // What is open stays as it is.
+    await set.warm();
+    expect([apns.connections, fcm.assertions.length]).toEqual([1, 1]);
+    writeFileSync(keyFile, ecKey());
+    await set.reload([config]);
+    await set.warm();
+    expect([apns.connections, apns.requests.length, fcm.assertions.length]).toEqual([2, 0, 1]);
+    await set.close();
+    for (const fake of [apns, fcm]) await fake.close();
+  });
+
   test("every fault is named, and costs only its own provider", async () => {
     const config = app({
       apns: apnsConfig(join(folder, "missing.p8")),
