@@ -11,6 +11,7 @@ import type { CallSummary, Event, WakeAgain } from "../workers/protocol.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import type { OperatorFeed } from "./operator-feed.ts";
 import { pushOfParameters } from "./push-parameters.ts";
+import { RateLimiter } from "./rate-limiter.ts";
 import type { RegistrarNews } from "./registrar-news.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Shards, TunnelSink } from "./shards.ts";
@@ -21,6 +22,12 @@ import type { Tickets } from "./tickets.ts";
 const ordinaryPushMs = 3_600_000;
 /** A cancel that comes later finds a phone that has stopped ringing by itself. */
 const cancelPushMs = 60_000;
+
+/**
+ * Alerts (messages, voicemail, missed calls) to one device: whoever can be its SIP server could else light its screen without end. Calls
+ * have bounds of their own, and what ends a call always goes out.
+ */
+const alerts = { burst: 60, perSec: 0.2, keysMax: 100_000 };
 
 type Wake = Extract<Event, { kind: "wake" }>;
 type Notice = Extract<Event, { kind: "notify" }>;
@@ -53,6 +60,7 @@ export class Dispatcher {
   readonly #tunnelUrl: string;
   /** Push tokens that are being written: what is sent to such a device goes to its new one. */
   readonly #newTokens = new Map<DeviceId, Promise<void>>();
+  readonly #alerts: RateLimiter;
 
   constructor(options: {
     readonly store: Store;
@@ -85,6 +93,7 @@ export class Dispatcher {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#tunnelUrl = options.tunnelUrl;
+    this.#alerts = new RateLimiter({ clock: options.clock, ...alerts });
   }
 
   onEvent(event: Event): void {
@@ -216,7 +225,7 @@ export class Dispatcher {
       const subscription = this.#store.subscription(subscriptionId);
       if (device === undefined || subscription === undefined) continue;
       const obeyed = switchOf[kind];
-      if (obeyed !== undefined && !subscription.notify[obeyed]) continue;
+      if (obeyed !== undefined && !(subscription.notify[obeyed] && this.#mayAlert(deviceId))) continue;
       const payload = this.#payload(kind, {
         id: call === undefined ? Bun.randomUUIDv7() : pushIdOf(call, deviceId, kind),
         subscription: subscriptionId,
@@ -231,6 +240,12 @@ export class Dispatcher {
       const untilMs = deadlineMs ?? nowMs + (kind === "cancel" ? cancelPushMs : ordinaryPushMs);
       this.#background(kind, this.#send(device, payload, untilMs, { accountId: notice.accountId }));
     }
+  }
+
+  #mayAlert(deviceId: DeviceId): boolean {
+    const may = this.#alerts.take(deviceId) === 0;
+    if (!may) this.#metrics.alarm("push_flood");
+    return may;
   }
 
   #onCallState({ call, state, over }: Extract<Event, { kind: "callState" }>): void {

@@ -14,6 +14,7 @@ const pushProviders = ["apns", "fcm", "webpush", "webhook"];
 const pushOutcomes = ["accepted", "tokenDead", "retry", "refused"];
 const alarmKinds = [
   ...pushProviders.map((provider) => `push_${provider}`),
+  "push_flood",
   "receipts_stopped",
   "priority_lowered",
   "registrar_realm",

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHmac, sign, generateKeyPairSync } from "node:crypto";
 import { importJWK, type JWK, SignJWT } from "jose";
+import type { DeviceId, SubscriptionId } from "../../src/base/ids.ts";
 import { appId, appKey, at, EdgeBench, faultFields, RawSocket } from "./edge-bench.ts";
 
 interface PublicKey {
@@ -343,6 +344,27 @@ describe("requests that no client library sends", () => {
       );
     }
     expect(await bench.metric('wakeline_faults_total{where="http"}')).toBe(0);
+  });
+});
+
+describe("a SIP server that tells without end", () => {
+  test("lights a screen sixty times and then every five seconds; what ends a call always goes out", async () => {
+    await using bench = await EdgeBench.open();
+    const phone = await bench.phone();
+    const subscriptionId = at(await bench.subscribe(phone), "id") as SubscriptionId;
+    const [accountId] = bench.store.accountRecords.keys();
+    if (accountId === undefined) throw new Error("no account");
+    const deviceId = phone.deviceId as DeviceId;
+    const tell = (push: "voicemail" | "message" | "missed" | "cancel"): void =>
+      bench.edge.dispatcher.onEvent({ kind: "notify", push, accountId, targets: [{ deviceId, subscriptionId }] });
+    for (let n = 0; n < 100; n++) tell((["voicemail", "message", "missed"] as const)[n % 3] ?? "missed");
+    expect(bench.gateway.pushes.length).toBe(60);
+    expect(await bench.metric('wakeline_alarms_total{kind="push_flood"}')).toBe(40);
+    tell("cancel");
+    bench.clock.advance(5_000);
+    tell("voicemail");
+    tell("voicemail");
+    expect(bench.gateway.pushes.slice(60).map(({ payload }) => payload.kind)).toEqual(["cancel", "voicemail"]);
   });
 });
 
