@@ -35,7 +35,7 @@ const pageSizeMax = 200;
 const pageSize = 50;
 /** Of an account, newest first. */
 const accountCallsMax = 20;
-const troubledStates: ReadonlySet<string> = new Set(["refused", "retrying", "registering"]);
+const troubledStates: ReadonlySet<string> = new Set(["refused", "retrying"]);
 const traceMinutes = 5;
 const traceMinutesMax = 120;
 /** Wrong operator tokens, from wherever: then one every two seconds. */
@@ -200,7 +200,7 @@ function accountRoutes(parts: OperatorParts) {
         const ids = [...new Set([...newest, ...accounts])].slice(0, most);
         const lines = await Promise.all(ids.flatMap((accountId) => store.account(accountId) ?? []).map(listed));
         return json({
-          // One that is tried again at this moment is still in trouble.
+          // The news of one that has recovered may be late.
           accounts: lines.filter(({ registration }) => troubledStates.has(String(registration.state))),
           next: next === undefined ? undefined : `${next.shard}.${next.row}`,
         });

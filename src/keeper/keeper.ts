@@ -302,8 +302,8 @@ export class Keeper {
   }
 
   /**
-   * Accounts that are refused or retrying, or tried again at this moment after a failure; in the order of their rows from `fromRow`, at most
-   * `most`. `nextRow`: where to go on; -1 when these were the last.
+   * Accounts that are refused or retrying, in the order of their rows from `fromRow`, at most `most`. `nextRow`: where to go on; -1 when these
+   * were the last.
    */
   troubles(fromRow: number, most: number): { readonly accounts: readonly AccountId[]; readonly nextRow: number } {
     const columns = this.#columns;
@@ -312,11 +312,7 @@ export class Keeper {
       const row = at as RegistrationIndex;
       if (!columns.isUsed(row)) continue;
       const state = columns.state(row);
-      const isTrouble =
-        state === RegistrationStateId.refused ||
-        state === RegistrationStateId.retrying ||
-        (state === RegistrationStateId.registering && columns.failures(row) > 0);
-      if (!isTrouble) continue;
+      if (state !== RegistrationStateId.refused && state !== RegistrationStateId.retrying) continue;
       if (accounts.length === most) return { accounts, nextRow: at };
       accounts.push(columns.accountId(row));
     }

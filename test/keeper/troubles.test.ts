@@ -29,12 +29,25 @@ describe("accounts in trouble", () => {
     expect(shard.keeper.troubles(0, 4).nextRow).toBe(-1);
   });
 
+  test("are so too while they are tried again, but not while they are tried for the first time", () => {
+    const { shard, idsOf } = troubledShard();
+    shard.registrar.behaviour = () => "silence";
+    const before = shard.registrar.heard.length;
+    const isTriedAgain = () => shard.registrar.heard.slice(before).some(({ user }) => user === "user4");
+    for (let n = 0; n < 6_000 && !isTriedAgain(); n++) shard.run(100);
+    expect(isTriedAgain()).toBe(true);
+    shard.add(7);
+    shard.run(100);
+    expect(shard.keeper.troubles(0, 10).accounts).toEqual(idsOf("user1", "user2", "user3", "user4"));
+  });
+
   test("are none any more once they are registered", () => {
     const { shard, idsOf } = troubledShard();
     shard.registrar.behaviour = () => "own";
     for (const account of idsOf("user1", "user4")) shard.keeper.retryNow(account);
     shard.run(1_000);
     expect(shard.keeper.troubles(0, 10).accounts).toEqual(idsOf("user2", "user3"));
+    expect(shard.keeper.registrars()[0]?.latestStatuses.slice(0, 2)).toEqual([200, 200]);
   });
 });
 

@@ -104,6 +104,11 @@ describe("pool", () => {
     const second = pool.troubles({ shard: 1, row: 8 }, 3);
     expect(await answer(1, [account(1)], -1)).toEqual([8, 3]);
     expect(await second).toEqual({ accounts: [account(1)], next: undefined });
+    // The rows of the next shard are its own.
+    const third = pool.troubles({ shard: 0, row: 5 }, 3);
+    expect(await answer(0, [account(0)], -1)).toEqual([5, 3]);
+    expect(await answer(1, [], -1)).toEqual([0, 2]);
+    expect((await third).accounts).toEqual([account(0)]);
     pool.stop();
   });
 
