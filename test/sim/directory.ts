@@ -24,6 +24,8 @@ export function deviceIdOf(n: number): DeviceId {
 /** What the store would say, in memory. */
 export class SimDirectory implements Directory {
   readonly byId = new Map<AccountId, SimAccount>();
+  /** By user, as the provider knows them: of accounts, too, that Wakeline has erased. */
+  readonly passwords = new Map<string, string>();
   #subscriptions = 0;
 
   add(n: number, transport: AccountTransport, change: Partial<AccountRecord> = {}): SimAccount {
@@ -53,6 +55,7 @@ export class SimDirectory implements Directory {
       },
     };
     this.byId.set(account.record.accountId, account);
+    this.passwords.set(username, account.password);
     return account;
   }
 

@@ -93,7 +93,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     this.#endpoint = { transport: plan.transport, address: "192.0.2.10", port: 5060 };
     this.registrar = new VirtualRegistrar(this.wire, this.#endpoint, {
       realm,
-      password: (user) => this.#passwordOf(user),
+      password: (user) => this.directory.passwords.get(user),
       ...plan.registrar,
     });
     this.registers.watch(this.registrar);
@@ -123,11 +123,6 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     };
     [this.host, this.core] = this.#boot();
     this.wire.addTicker(this.#ticker);
-  }
-
-  #passwordOf(user: string): string | undefined {
-    for (const { record, password } of this.directory.byId.values()) if (record.username === user) return password;
-    return undefined;
   }
 
   #populate(): void {
