@@ -232,7 +232,8 @@ function configText(options: KamailioOptions, port: number, tlsPort: number, fol
   return `#!KAMAILIO
 debug=1
 log_stderror=yes
-children=2
+# One process a socket: two would overtake each other, and a BYE come before the ACK that was sent first.
+children=1
 tcp_children=2
 auto_aliases=no
 alias="${domain}"
