@@ -1,5 +1,5 @@
 import type { AccountId } from "../../src/base/ids.ts";
-import type { AccountRecord, Directory, Proof, Secret } from "../../src/base/records.ts";
+import type { AccountEntry, AccountRecord, Directory, Proof, Secret } from "../../src/base/records.ts";
 import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import { Keeper } from "../../src/keeper/keeper.ts";
 import type {
@@ -16,6 +16,9 @@ import { Lane } from "../../src/observe/lanes.ts";
 import { SipView } from "../../src/sip/message/view.ts";
 import type { Clock } from "../../src/time/clock.ts";
 import { systemRandom } from "../../src/time/random.ts";
+
+/** As the store gives them. */
+const accountsPage = 2_000;
 
 /** A wire that keeps what was queued, for a bench to answer. */
 class SinkNetwork implements Network {
@@ -120,8 +123,13 @@ class ManyAccounts implements Directory {
   subscriptions(): readonly [] {
     return [];
   }
-  *accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }> {
-    for (const record of this.#records) yield { record, wanted: true };
+  *accounts(): Iterable<readonly AccountEntry[]> {
+    for (let at = 0; at < this.#records.length; at += accountsPage) {
+      yield this.#records.slice(at, at + accountsPage).map((record) => ({ record, wanted: true }));
+    }
+  }
+  size(): number {
+    return this.#records.length;
   }
 }
 
@@ -213,6 +221,13 @@ export class KeeperBed {
     const started = Bun.nanoseconds();
     for (let n = 0; n < count; n++) this.keeper.onResponse(bytes, from[n]!, to[n]!, this.view, source);
     return (Bun.nanoseconds() - started) / Math.max(count, 1);
+  }
+
+  /** Starts the keeper and ticks until every account is in; the clock stands. */
+  bringIn(): void {
+    this.keeper.start();
+    const accounts = this.directory.size();
+    while ((this.keeper.registrars()[0]?.accounts ?? 0) < accounts) this.keeper.tick(this.clock.nowMs());
   }
 
   /** Registers everybody; returns how many round trips it took. */

@@ -7,7 +7,7 @@ import { KeeperBed } from "./bed.ts";
 const accounts = Number(Bun.env.ACCOUNTS ?? 100_000);
 const bed = new KeeperBed(accounts);
 const startNs = Bun.nanoseconds();
-bed.keeper.start();
+bed.bringIn();
 console.log(`start with ${accounts} new accounts: ${((Bun.nanoseconds() - startNs) / 1e6).toFixed(0)} ms`);
 
 const sums = { send: 0, sent: 0, challenge: 0, challenged: 0, accept: 0, accepted: 0 };
@@ -55,5 +55,5 @@ for (let round = 0; round < Number(Bun.env.ROUNDS ?? 3); round++) {
 
 const again = Bun.nanoseconds();
 bed.keeper = bed.make();
-bed.keeper.start();
+bed.bringIn();
 console.log(`restart on the same columns: ${((Bun.nanoseconds() - again) / 1e6).toFixed(0)} ms`);

@@ -45,7 +45,7 @@ function read(shards: number, shard: number): { readonly ids: AccountId[]; reado
   const directory = openDirectory({ dataDir, vaultKeys: newVaultKeys(), shards, shard });
   const ids: AccountId[] = [];
   const startMs = performance.now();
-  for (const { record } of directory.accounts()) ids.push(record.accountId);
+  for (const page of directory.accounts()) for (const { record } of page) ids.push(record.accountId);
   const ms = performance.now() - startMs;
   directory.close();
   return { ids, ms };

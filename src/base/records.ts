@@ -71,6 +71,12 @@ export interface Proof {
   readonly secret: Secret;
 }
 
+/** An account, and whether it should be registered now. */
+export interface AccountEntry {
+  readonly record: AccountRecord;
+  readonly wanted: boolean;
+}
+
 /** Synchronous reads a shard makes on demand (SQLite in WAL mode; a Map in simulations). */
 export interface Directory {
   account(accountId: AccountId): AccountRecord | undefined;
@@ -85,6 +91,8 @@ export interface Directory {
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[];
   /** Those of these accounts of which a device that can be woken wants to hear of voicemail; one read for all. */
   wantVoicemail(accountIds: readonly AccountId[]): readonly AccountId[];
-  /** All accounts of this shard, in no order, with whether each should be registered now. */
-  accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }>;
+  /** All accounts of this shard, in no order, page by page: each page is as the directory is when it is asked for. */
+  accounts(): Iterable<readonly AccountEntry[]>;
+  /** How many accounts the shard has. */
+  size(): number;
 }

@@ -4,11 +4,12 @@ import type { Network, PeerId } from "../net/network.ts";
 import { escapeUser } from "../sip/uri.ts";
 import type { AccountLookups } from "./account-lookups.ts";
 import type { Attempts } from "./attempts.ts";
-import type { Columns } from "./columns.ts";
+import { type Columns, serverWords } from "./columns.ts";
 import type { Conduct } from "./conduct.ts";
 import type { Ledger } from "./ledger.ts";
 import { Happening, RegistrationStateId } from "./machine.ts";
 import type { ProfileKey } from "./profile.ts";
+import type { Registrar } from "./registrar.ts";
 import { Flag, ModeId, modeNumber } from "./row-flags.ts";
 import { Purpose } from "./volatile-rows.ts";
 
@@ -22,6 +23,9 @@ export class AccountLife {
   readonly #lookups: AccountLookups;
   /** Rows kept over a restart whose Contact could not be compared with our address yet. */
   #unverified: RegistrationIndex[] = [];
+  #lastRegistrar: Registrar | undefined;
+  readonly #lastServer = new Uint32Array(serverWords);
+  #lastPeer = 0 as PeerId;
 
   constructor(ledger: Ledger, conduct: Conduct, attempts: Attempts, lookups: AccountLookups) {
     this.#ledger = ledger;
@@ -60,8 +64,7 @@ export class AccountLife {
     if (!this.#ledger.adopt(row, record, now)) return;
     columns.set(row, Flag.wanted, wanted);
     if (!isSame) this.#clearHistory(row, record);
-    const server = columns.server(row);
-    if (server !== undefined) this.#rememberServer(row, server);
+    if (columns.hasServer(row)) this.#rememberServer(row);
     if (wanted && columns.is(row, Flag.bound) && this.#ledger.isBound(row, now)) {
       this.#ledger.happen(row, Happening.bound, now);
       const actMs = this.#ledger.monotonicOf(columns.actMs(row));
@@ -79,16 +82,21 @@ export class AccountLife {
     columns.seal(row);
   }
 
-  #rememberServer(
-    row: RegistrationIndex,
-    server: { transport: "udp" | "tcp" | "tls"; address: string; port: number },
-  ): void {
+  /** Rows that come in a row mostly have one server. */
+  #rememberServer(row: RegistrationIndex): void {
+    const columns = this.#columns;
     const { registrar } = this.#ledger.profile(row);
-    const peer = this.#network.peer(
-      server.transport === "tls" ? { ...server, serverName: registrar.target.host } : server,
-    );
-    this.#ledger.volatile.setPeer(row, peer);
-    registrar.rememberFormer(peer);
+    if (registrar !== this.#lastRegistrar || !columns.isServer(row, this.#lastServer)) {
+      const server = columns.server(row);
+      if (server === undefined) return;
+      columns.copyServer(row, this.#lastServer);
+      this.#lastRegistrar = registrar;
+      this.#lastPeer = this.#network.peer(
+        server.transport === "tls" ? { ...server, serverName: registrar.target.host } : server,
+      );
+      registrar.rememberFormer(this.#lastPeer);
+    }
+    this.#ledger.volatile.setPeer(row, this.#lastPeer);
   }
 
   /** A binding of before the restart is good only if its Contact still leads to us. */
@@ -120,7 +128,19 @@ export class AccountLife {
     }
   }
 
-  change(row: RegistrationIndex, record: AccountRecord): void {
+  /** The account as it is now, of a row that has one. */
+  update(row: RegistrationIndex, record: AccountRecord, wanted: boolean): void {
+    const columns = this.#columns;
+    const isTurned = columns.is(row, Flag.wanted) !== wanted;
+    columns.set(row, Flag.wanted, wanted);
+    if (record.version === columns.version(row)) {
+      if (record.learnedMode !== undefined) columns.setLearnedMode(row, modeNumber(record.learnedMode));
+      this.#conduct.settle(row, isTurned);
+    } else this.#change(row, record);
+    columns.seal(row);
+  }
+
+  #change(row: RegistrationIndex, record: AccountRecord): void {
     const now = this.#attempts.nowMs;
     const ledger = this.#ledger;
     const key = ledger.keyOf(record);

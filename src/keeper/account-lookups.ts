@@ -8,14 +8,24 @@ import { isToken, lineToken, tokenRow } from "./names.ts";
 import { domainText } from "./profile.ts";
 import { Flag } from "./row-flags.ts";
 
+/** Has the accounts come that are asked for while a start has not brought all in; see RollCall. */
+export interface Roll {
+  find(accountId: AccountId): RegistrationIndex | undefined;
+  isPresent(row: RegistrationIndex): boolean;
+  finish(): void;
+}
+
 /** What the call side asks of registrations; see anchor/account-book.ts for what each answer means. Changes nothing but look-ups begun. */
 export class AccountLookups {
   readonly #ledger: Ledger;
   readonly #columns: Columns;
   readonly #network: Network;
 
-  constructor(ledger: Ledger) {
+  readonly #roll: Roll;
+
+  constructor(ledger: Ledger, roll: Roll) {
     this.#ledger = ledger;
+    this.#roll = roll;
     this.#columns = ledger.columns;
     this.#network = ledger.network;
   }
@@ -30,7 +40,7 @@ export class AccountLookups {
   }
 
   rowOf(accountId: AccountId): RegistrationIndex | undefined {
-    return this.#columns.find(accountId);
+    return this.#roll.find(accountId);
   }
 
   accountId(row: RegistrationIndex): AccountId {
@@ -39,12 +49,14 @@ export class AccountLookups {
 
   rowByLine(token: string): RegistrationIndex | undefined {
     const row = tokenRow(token) as RegistrationIndex;
-    if (!this.isLive(row)) return undefined;
+    if (!this.#columns.isUsed(row)) return undefined;
     const bytes = Buffer.from(token, "latin1");
-    return isToken(this.#columns, row, bytes, 0, bytes.length) ? row : undefined;
+    if (!isToken(this.#columns, row, bytes, 0, bytes.length)) return undefined;
+    return this.#roll.isPresent(row) && this.isLive(row) ? row : undefined;
   }
 
   rowByAddress(user: string, source: Source): RegistrationIndex | undefined {
+    this.#roll.finish();
     let found: RegistrationIndex | undefined;
     let isAmbiguous = false;
     this.#ledger.eachOfUser(user, (row) => {

@@ -51,6 +51,9 @@ const Field = {
   check: 27,
 } as const;
 
+/** Address and `server` behind it. */
+export const serverWords = 5;
+
 export interface ServerAddress {
   readonly transport: Transport;
   readonly address: string;
@@ -274,6 +277,16 @@ export class Columns {
       address: fromByteArray([...bytes.subarray(0, packed >>> 24 === 6 ? 16 : 4)]).toString(),
       port: packed & 0xffff,
     };
+  }
+  /** Copies the words that `server` reads; `isServer` compares with them. */
+  copyServer(row: RegistrationIndex, words: Uint32Array): void {
+    const at = row * rowWords + Field.serverAddress;
+    for (let n = 0; n < serverWords; n++) words[n] = this.#words[at + n]!;
+  }
+  isServer(row: RegistrationIndex, words: Uint32Array): boolean {
+    const at = row * rowWords + Field.serverAddress;
+    for (let n = 0; n < serverWords; n++) if (this.#words[at + n] !== words[n]) return false;
+    return true;
   }
   hasServer(row: RegistrationIndex): boolean {
     return this.#words[row * rowWords + Field.server] !== 0;

@@ -22,8 +22,9 @@ import type { Profile, ProfileKey } from "./profile.ts";
 import { isSameSecret, Proofs } from "./proofs.ts";
 import { RandomPool } from "./random-pool.ts";
 import { Registrar, Registrars } from "./registrar.ts";
+import { RollCall } from "./roll-call.ts";
 import { VolatileRows } from "./volatile-rows.ts";
-import { Flag, modeNumber } from "./row-flags.ts";
+import { Flag } from "./row-flags.ts";
 
 type PresenceCommand = Omit<Extract<Command, { kind: "presence" }>, "kind">;
 type ProveCommand = Omit<Extract<Command, { kind: "prove" }>, "kind">;
@@ -86,6 +87,7 @@ export class Keeper {
   readonly #attempts: Attempts;
   readonly #lookups: AccountLookups;
   readonly #life: AccountLife;
+  readonly #roll: RollCall;
   readonly #answers: Answers;
   readonly #presences: PresenceRequests;
   readonly #proofs: Proofs;
@@ -133,8 +135,13 @@ export class Keeper {
     );
     this.#attempts = new Attempts(this.#ledger, this.#conduct, log);
     this.#conduct.connect(this.#attempts);
-    this.#lookups = new AccountLookups(this.#ledger);
+    this.#lookups = new AccountLookups(this.#ledger, {
+      find: (accountId) => this.#roll.find(accountId),
+      isPresent: (row) => this.#roll.isPresent(row),
+      finish: () => this.#roll.finish(),
+    });
     this.#life = new AccountLife(this.#ledger, this.#conduct, this.#attempts, this.#lookups);
+    this.#roll = new RollCall(this.#ledger, this.#life, this.#attempts, directory);
     this.#answers = new Answers(this.#ledger, this.#attempts, this.#conduct, log);
     this.#presences = new PresenceRequests((requestId, row, isPending) =>
       events.onPresenceDone(requestId, isPending, this.#ledger.status(row, this.#attempts.nowMs)),
@@ -149,30 +156,19 @@ export class Keeper {
   // ---- life
 
   /**
-   * Brings rows and directory together: a row whose binding lives goes on with its timers and sends nothing, what is new or was torn
-   * registers through the budgets. Nothing leaves before the first tick.
+   * Begins to bring rows and directory together: a row whose binding lives goes on with its timers and sends nothing, what is new or was torn
+   * registers through the budgets. Nothing leaves before the first tick; who is not in yet has his turn within some hundred, or when asked for.
    */
   start(): { readonly accounts: number } {
-    const now = this.#read();
-    this.#attempts.isHeld = true;
-    let accounts = 0;
-    for (const { record, wanted } of this.#directory.accounts()) {
-      accounts++;
-      const row = this.#columns.find(record.accountId);
-      if (row === undefined) this.#life.create(record, wanted);
-      else this.#life.resume(row, record, wanted, now);
-    }
-    const { columns, volatile } = this.#ledger;
-    for (let row = 0 as RegistrationIndex; row < columns.used; row = (row + 1) as RegistrationIndex) {
-      if (columns.isUsed(row) && volatile.profile(row) === 0) columns.free(row, now);
-    }
-    this.#attempts.isHeld = false;
-    return { accounts };
+    this.#read();
+    this.#roll.begin();
+    return { accounts: this.#directory.size() };
   }
 
   tick(nowMs: number): void {
     this.#attempts.setNow(nowMs);
     this.#ledger.followClock(nowMs);
+    this.#roll.step();
     this.#attempts.tick(nowMs);
     this.#presences.tick(nowMs);
     if (this.#proofs.size > 0) this.#proofs.tick(nowMs);
@@ -209,28 +205,19 @@ export class Keeper {
   accountChanged(accountId: AccountId, wanted: boolean): void {
     this.#read();
     const record = this.#directory.account(accountId);
-    const row = this.#columns.find(accountId);
+    const row = this.#roll.find(accountId);
     if (record === undefined) {
+      this.#roll.cross(accountId);
       if (row !== undefined) this.#remove(row);
-      return;
-    }
-    if (row === undefined) {
-      this.#life.create(record, wanted);
-      return;
-    }
-    const isTurned = this.#columns.is(row, Flag.wanted) !== wanted;
-    this.#columns.set(row, Flag.wanted, wanted);
-    if (record.version === this.#columns.version(row)) {
-      if (record.learnedMode !== undefined) this.#columns.setLearnedMode(row, modeNumber(record.learnedMode));
-      this.#conduct.settle(row, isTurned);
-    } else this.#life.change(row, record);
-    this.#columns.seal(row);
+    } else if (row === undefined) this.#life.create(record, wanted);
+    else this.#life.update(row, record, wanted);
   }
 
   /** Takes the secret into memory, un-REGISTERs until answered or the binding has run out, and forgets the account. */
   accountRemove(requestId: number, accountId: AccountId): void {
     this.#read();
-    const row = this.#columns.find(accountId);
+    const row = this.#roll.find(accountId);
+    this.#roll.cross(accountId);
     if (row === undefined) {
       this.#events.onRemoved(requestId);
       return;
@@ -245,7 +232,7 @@ export class Keeper {
   presence(command: PresenceCommand): void {
     const now = this.#read();
     const { requestId, accountId, wanted, waitMs } = command;
-    let row = this.#columns.find(accountId);
+    let row = this.#roll.find(accountId);
     if (row === undefined) {
       const record = this.#directory.account(accountId);
       row = record === undefined ? undefined : this.#life.create(record, wanted);
@@ -280,7 +267,7 @@ export class Keeper {
   /** The profile of `key`, one use more; the one it was redirected to when the account's REGISTERs go there. */
   #profileFor(accountId: AccountId, key: ProfileKey): Profile {
     const { profiles } = this.#ledger;
-    const row = this.#columns.find(accountId);
+    const row = this.#roll.find(accountId);
     const inUse = row === undefined ? undefined : this.#ledger.profile(row);
     const profile = profiles.acquire(key);
     if (inUse?.base !== profile) return profile;
@@ -297,7 +284,7 @@ export class Keeper {
 
   status(accountId: AccountId): RegistrationStatus | undefined {
     const now = this.#read();
-    const row = this.#columns.find(accountId);
+    const row = this.#roll.find(accountId);
     return row === undefined ? undefined : this.#ledger.status(row, now);
   }
 
@@ -322,7 +309,7 @@ export class Keeper {
   /** Operator: a refused or waiting account is tried at once. */
   retryNow(accountId: AccountId): void {
     const now = this.#read();
-    const row = this.#columns.find(accountId);
+    const row = this.#roll.find(accountId);
     if (row === undefined || !this.#columns.is(row, Flag.wanted)) return;
     this.#columns.set(row, Flag.denied, false);
     this.#columns.setFailures(row, 0);
@@ -397,7 +384,7 @@ export class Keeper {
 
   /** Whether the account's registrar has taken it: with credentials at some time, or now at all. */
   #isProven(accountId: AccountId): boolean {
-    const row = this.#columns.find(accountId);
+    const row = this.#roll.find(accountId);
     if (row === undefined) return false;
     return this.#columns.is(row, Flag.realmKnown) || this.#ledger.isBound(row, this.#attempts.nowMs);
   }

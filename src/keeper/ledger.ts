@@ -195,20 +195,30 @@ export class Ledger {
     this.volatile.clear(row);
     this.renew(row, nowMs);
     this.attach(row, record, key);
-    this.lane.add(gauges[this.columns.state(row)]!, 1);
+    this.countRow(row, 1);
     return row;
   }
 
-  /** A row that the columns kept over a restart gets its other half. False when the account's domain is no host: the row is gone. */
+  /** The gauges count the row in its state, or no longer. */
+  countRow(row: RegistrationIndex, by: 1 | -1): void {
+    this.lane.add(gauges[this.columns.state(row)]!, by);
+  }
+
+  /** A row of the mapped file, counted already, that has no account: nobody's any more. */
+  discard(row: RegistrationIndex, nowMs: number): void {
+    this.countRow(row, -1);
+    this.columns.free(row, nowMs);
+  }
+
+  /** A row that the columns kept over a restart, counted already, gets its other half. False when the account's domain is no host: the row is gone. */
   adopt(row: RegistrationIndex, record: AccountRecord, nowMs: number): boolean {
     const key = this.keyOf(record);
     if (key === undefined) {
-      this.columns.free(row, nowMs);
+      this.discard(row, nowMs);
       return false;
     }
     this.volatile.ensure(row);
     this.attach(row, record, key);
-    this.lane.add(gauges[this.columns.state(row)]!, 1);
     return true;
   }
 
@@ -259,7 +269,7 @@ export class Ledger {
 
   /** The row belongs to nobody any more. */
   free(row: RegistrationIndex, nowMs: number): void {
-    this.lane.add(gauges[this.columns.state(row)]!, -1);
+    this.countRow(row, -1);
     this.detach(row);
     this.credentials.forget(row);
     this.removals.delete(row);
@@ -294,7 +304,7 @@ export class Ledger {
     const realm = this.realms.get(volatile.realm(row));
     if (realm !== undefined) realm.uses++;
     this.credentials.move(row, farewell);
-    this.lane.add(gauges[columns.state(farewell)]!, 1);
+    this.countRow(farewell, 1);
     return farewell;
   }
 

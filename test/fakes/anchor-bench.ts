@@ -1,7 +1,14 @@
 import { Anchor, type AnchorSettings } from "../../src/anchor/anchor.ts";
 import type { AccountBook } from "../../src/anchor/account-book.ts";
 import type { AccountId, CallUuid, DeviceId, RegistrationIndex, SubscriptionId, TunnelId } from "../../src/base/ids.ts";
-import type { AccountRecord, Directory, Notify, RegistrationMode, SubscriptionRecord } from "../../src/base/records.ts";
+import type {
+  AccountEntry,
+  AccountRecord,
+  Directory,
+  Notify,
+  RegistrationMode,
+  SubscriptionRecord,
+} from "../../src/base/records.ts";
 import type {
   ConnectionId,
   Endpoint,
@@ -790,8 +797,11 @@ export class AnchorBench implements Network, Locator, AccountBook, Directory {
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[] {
     return this.#accounts.find((account) => account.accountId === accountId)?.subscriptions ?? [];
   }
-  accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }> {
-    return this.#accounts.map(({ record }) => ({ record, wanted: true }));
+  accounts(): Iterable<readonly AccountEntry[]> {
+    return [this.#accounts.map(({ record }) => ({ record, wanted: true }))];
+  }
+  size(): number {
+    return this.#accounts.length;
   }
 
   #at(row: RegistrationIndex): BenchAccount {

@@ -1,5 +1,6 @@
 import type { AccountId, RegistrationIndex } from "../../src/base/ids.ts";
 import type {
+  AccountEntry,
   AccountRecord,
   Directory,
   Proof,
@@ -87,8 +88,19 @@ export class VirtualDirectory implements Directory {
   subscriptions(): readonly SubscriptionRecord[] {
     return [];
   }
-  *accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }> {
-    for (const record of this.records.values()) yield { record, wanted: !this.unwanted.has(record.accountId) };
+  /** Accounts a page. */
+  pageSize = 1_000_000;
+  *accounts(): Iterable<readonly AccountEntry[]> {
+    const accountIds = [...this.records.keys()];
+    for (let at = 0; at < accountIds.length; at += this.pageSize) {
+      yield accountIds.slice(at, at + this.pageSize).flatMap((accountId) => {
+        const record = this.records.get(accountId);
+        return record === undefined ? [] : [{ record, wanted: !this.unwanted.has(accountId) }];
+      });
+    }
+  }
+  size(): number {
+    return this.records.size;
   }
 }
 

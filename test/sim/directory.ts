@@ -1,6 +1,14 @@
 import { createHash } from "node:crypto";
 import type { AccountId, DeviceId, SubscriptionId } from "../../src/base/ids.ts";
-import type { AccountRecord, Directory, Presence, Proof, Secret, SubscriptionRecord } from "../../src/base/records.ts";
+import type {
+  AccountEntry,
+  AccountRecord,
+  Directory,
+  Presence,
+  Proof,
+  Secret,
+  SubscriptionRecord,
+} from "../../src/base/records.ts";
 import type { AccountTransport } from "../../src/base/records.ts";
 
 export const domain = "virtual.test";
@@ -114,8 +122,11 @@ export class SimDirectory implements Directory {
   subscriptions(accountId: AccountId): readonly SubscriptionRecord[] {
     return this.byId.get(accountId)?.subscriptions ?? [];
   }
-  *accounts(): Iterable<{ readonly record: AccountRecord; readonly wanted: boolean }> {
-    for (const account of this.byId.values()) yield { record: account.record, wanted: this.isWanted(account) };
+  *accounts(): Iterable<readonly AccountEntry[]> {
+    yield Array.from(this.byId.values(), (account) => ({ record: account.record, wanted: this.isWanted(account) }));
+  }
+  size(): number {
+    return this.byId.size;
   }
 }
 
