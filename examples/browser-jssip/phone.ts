@@ -10,7 +10,9 @@ const element = (id: string): HTMLElement => document.getElementById(id) as HTML
 const settings = element("settings") as HTMLFormElement;
 const target = element("target") as HTMLInputElement;
 const sound = element("sound") as HTMLAudioElement;
+let shown = "";
 const show = (text: string): void => {
+  shown = text;
   element("state").textContent = text;
 };
 let call: RTCSession | undefined;
@@ -47,9 +49,13 @@ async function start(text: (name: string) => string): Promise<void> {
   const tunnel = new Tunnel({ url: device.tunnelUrl() });
   addEventListener("online", () => tunnel.networkChanged());
   tunnel.onState((now) => {
-    if (now.kind === "resuming") show("the network is away");
+    if (now.kind === "resuming") element("state").textContent = "the network is away";
+    if (now.kind === "closed") show(`closed: ${now.why}`);
     // The tunnel is back on another network: the sound has to find its way there too.
-    if (now.kind === "open" && now.resumed) call?.renegotiate({ rtcOfferConstraints: { iceRestart: true } });
+    if (now.kind === "open" && now.resumed) {
+      show(shown);
+      renewMedia();
+    }
   });
   ua = new JsSIP.UA({
     sockets: [jsSipSocket(tunnel)],
@@ -63,6 +69,13 @@ async function start(text: (name: string) => string): Promise<void> {
     watch(session);
   });
   ua.start();
+}
+
+function renewMedia(): void {
+  if (call?.isEstablished() !== true) return;
+  // False: another offer is under way.
+  const isSent = call.renegotiate({ rtcOfferConstraints: { iceRestart: true } });
+  if (!isSent) setTimeout(renewMedia, 1_000);
 }
 
 function watch(session: RTCSession): void {

@@ -9,7 +9,9 @@ const element = (id: string): HTMLElement => document.getElementById(id) as HTML
 const settings = element("settings") as HTMLFormElement;
 const target = element("target") as HTMLInputElement;
 const sound = element("sound") as HTMLAudioElement;
+let shown = "";
 const show = (text: string): void => {
+  shown = text;
   element("state").textContent = text;
 };
 const fail = (cause: unknown): void => show(`failed: ${String(cause)}`);
@@ -47,14 +49,12 @@ async function start(text: (name: string) => string): Promise<void> {
   const tunnel = new Tunnel({ url: device.tunnelUrl() });
   addEventListener("online", () => tunnel.networkChanged());
   tunnel.onState((now) => {
-    if (now.kind === "resuming") show("the network is away");
+    if (now.kind === "resuming") element("state").textContent = "the network is away";
+    if (now.kind === "closed") show(`closed: ${now.why}`);
     // The tunnel is back on another network: the sound has to find its way there too.
-    if (now.kind === "open" && now.resumed && call?.state === SessionState.Established) {
-      const sessionDescriptionHandlerOptions: Web.SessionDescriptionHandlerOptions = {
-        offerOptions: { iceRestart: true },
-      };
-      call.invite({ sessionDescriptionHandlerOptions }).catch(fail);
-    }
+    if (now.kind !== "open" || !now.resumed) return;
+    show(shown);
+    renewMedia();
   });
   const uri = UserAgent.makeURI(`sip:${username}@${domain}`);
   if (uri === undefined) throw new Error("no SIP address");
@@ -70,6 +70,19 @@ async function start(text: (name: string) => string): Promise<void> {
   });
   await agent.start();
   show("ready");
+}
+
+function renewMedia(): void {
+  if (call?.state !== SessionState.Established) return;
+  const session = call;
+  const sessionDescriptionHandlerOptions: Web.SessionDescriptionHandlerOptions = { offerOptions: { iceRestart: true } };
+  session.invite({ sessionDescriptionHandlerOptions }).catch(async () => {
+    // Another offer is under way. SIP.js 0.21 finds that out after it has made its own, and leaves it standing.
+    const media = session.sessionDescriptionHandler;
+    const peer = media instanceof Web.SessionDescriptionHandler ? media.peerConnection : undefined;
+    if (peer?.signalingState === "have-local-offer") await peer.setLocalDescription({ type: "rollback" });
+    setTimeout(renewMedia, 1_000);
+  });
 }
 
 function watch(session: Session, greeting: string): void {

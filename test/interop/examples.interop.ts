@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { chromium, type Browser, type Page } from "playwright-core";
+import { chromium, type Browser, type Page, type WebSocketRoute } from "playwright-core";
 import { domain, openWorld, type World } from "../sdk/world.ts";
-import { stepMsMax } from "./lab/wait.ts";
+import { stepMsMax, until } from "./lab/wait.ts";
 
 const root = join(import.meta.dir, "../..");
 
@@ -55,9 +55,30 @@ async function serve(example: string): Promise<{ readonly url: string; stop(): P
   throw new Error(`the example was not served: ${said}`);
 }
 
-async function openPhone(url: string, username: string): Promise<{ readonly tab: Page; readonly faults: string[] }> {
+interface OpenPhone {
+  readonly tab: Page;
+  readonly faults: string[];
+  /** What has crossed its tunnel: first lines, from the phone. */
+  readonly sent: string[];
+  /** The tunnel dies, as when the phone leaves the Wi-Fi; resolves when the phone has opened another. */
+  cut(): Promise<void>;
+}
+
+async function openPhone(url: string, username: string): Promise<OpenPhone> {
   const tab = await browser.newPage();
   tab.setDefaultTimeout(stepMsMax);
+  const sent: string[] = [];
+  let tunnel: WebSocketRoute | undefined;
+  let tunnels = 0;
+  await tab.routeWebSocket(/\/v1\/tunnel/, (route) => {
+    tunnel = route;
+    tunnels++;
+    const server = route.connectToServer();
+    route.onMessage((message) => {
+      sent.push(String(message).split("\r\n")[0] ?? "");
+      server.send(message);
+    });
+  });
   const faults: string[] = [];
   tab.on("pageerror", (cause) => faults.push(cause.message));
   await tab.goto(url);
@@ -73,7 +94,16 @@ async function openPhone(url: string, username: string): Promise<{ readonly tab:
   for (const [label, value] of Object.entries(fields)) await tab.getByLabel(label).fill(value);
   await tab.getByRole("button", { name: "Start" }).click();
   await shows(tab, "ready");
-  return { tab, faults };
+  return {
+    tab,
+    faults,
+    sent,
+    async cut() {
+      const before = tunnels;
+      await tunnel?.close({ code: 4999 });
+      await until("the tunnel is opened again", () => tunnels > before);
+    },
+  };
 }
 
 function shows(tab: Page, text: string): Promise<void> {
@@ -101,6 +131,16 @@ describe("examples in Chromium", () => {
             const tracks = srcObject instanceof MediaStream ? srcObject.getAudioTracks() : [];
             return tracks.some((track) => track.readyState === "live" && !track.muted);
           });
+        }
+        // From Wi-Fi to mobile and back: each phone's tunnel comes again, and its media finds the new way.
+        for (const phone of [caller, callee]) {
+          const before = phone.sent.filter((line) => line.startsWith("INVITE")).length;
+          await phone.cut();
+          await shows(phone.tab, "talking");
+          await until("an offer for the new network", () => {
+            return phone.sent.filter((line) => line.startsWith("INVITE")).length > before;
+          });
+          await until("its ACK", () => phone.sent.at(-1)?.startsWith("ACK") === true);
         }
         await callee.tab.getByRole("button", { name: "Hang up" }).click();
         for (const { tab } of [caller, callee]) await shows(tab, "ready");
