@@ -97,6 +97,8 @@ describe("@wakeline/client as it is published", () => {
     expect(paths.filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"))).toEqual([]);
     const manifest = (await Bun.file(join(root, "sdk/package.json")).json()) as Readonly<Record<string, unknown>>;
     expect([manifest["dependencies"], manifest["peerDependencies"]]).toEqual([undefined, undefined]);
+    // React Native's bundler looked at these alone for years, and not at `exports`.
+    for (const field of ["main", "types"]) expect(paths).toContain(String(manifest[field]).replace("./", ""));
   });
 
   test.each([
