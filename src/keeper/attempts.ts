@@ -179,7 +179,8 @@ export class Attempts implements RegistrarOwner {
     for (const row of lost) {
       // Who waits for a time that the server named, or after failures, goes on waiting.
       const isServed = ledger.volatile.queued(row) === 0 && ledger.isBound(row, this.nowMs);
-      if (ledger.isBusy(row) || isServed) this.#transactions.putBack(row);
+      if (ledger.isBusy(row)) this.#transactions.serverLost(row);
+      else if (isServed) this.#transactions.putBack(row);
     }
     this.#line.pump(registrar);
   }

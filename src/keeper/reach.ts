@@ -6,7 +6,7 @@ const unansweredMax = 8;
 /** …when nothing at all has come from it for this long. */
 const quietMs = 1000;
 /** One request alone convinces us after its fourth sending (RFC 3261 §17.1.2.2: 0, 0.5, 1.5, 3.5 s). */
-const patienceMs = 3500;
+export const patienceMs = 3500;
 /** While a server is silent it is asked this often, then less: the end of a silence is noticed within a thirtieth of it. */
 const probeMinMs = 1000;
 const probeMaxMs = 300_000;

@@ -3,10 +3,11 @@ import type { PeerId } from "../net/network.ts";
 import { Counter } from "../observe/lanes.ts";
 import type { Ledger } from "./ledger.ts";
 import { Flag } from "./row-flags.ts";
+import { patienceMs } from "./reach.ts";
 import type { RowTimers } from "./row-timers.ts";
 import type { ServerWatch } from "./server-watch.ts";
 import { Transmission } from "./transmission.ts";
-import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
+import { ChainFlag, Purpose, type PurposeId, serversTriedMax, TxState } from "./volatile-rows.ts";
 import type { WaitingLine } from "./waiting-line.ts";
 
 /** RFC 3261 §17.1.1.1, §17.1.2.2: T1, T2 and timer F of a non-INVITE client transaction. */
@@ -18,7 +19,7 @@ const mayLiveSparesSec = 35;
 const retransmissionsMax = 255;
 
 export interface TransactionUser {
-  /** Timer F: no answer in 32 s (RFC 3261 §17.1.2.2). The attempt has ended. */
+  /** Timer F: no answer in 32 s (RFC 3261 §17.1.2.2), or the last of several servers was lost. The attempt has ended. */
   onTimeout(row: RegistrationIndex): void;
   /** The binding's time is over and nothing has renewed it. */
   onLapsed(row: RegistrationIndex): void;
@@ -110,9 +111,28 @@ export class RegisterTransactions {
   }
 
   #sendFailed(row: RegistrationIndex, peer: PeerId): void {
-    this.putBack(row);
     const registrar = this.#ledger.registrar(row);
+    this.serverLost(row);
     this.#watch.changed(registrar, registrar.reach.down(peer, this.#timers.nowMs, true, false));
+  }
+
+  /** The way to the server of a running transaction is gone. Back in line, or, where the attempt had gone on to that server, on to the next. */
+  serverLost(row: RegistrationIndex): void {
+    if (this.#ledger.volatile.passedOver(row) === 0) this.putBack(row);
+    else if (!this.#goesOn(row)) {
+      this.end(row);
+      this.#user.onTimeout(row);
+    }
+  }
+
+  /** The server after the one that this attempt has gone on to; false when there is none. */
+  #goesOn(row: RegistrationIndex): boolean {
+    const { volatile } = this.#ledger;
+    const passedOver = volatile.passedOver(row) + 1;
+    if (passedOver >= Math.min(this.#ledger.registrar(row).reach.count, serversTriedMax)) return false;
+    volatile.setPassedOver(row, passedOver);
+    this.transmit(row, volatile.purpose(row));
+    return true;
   }
 
   // ---- hearing
@@ -210,6 +230,13 @@ export class RegisterTransactions {
       }
       if (registrar.probe === row) return false;
       this.#park(row);
+      return true;
+    }
+    if (
+      volatile.passedOver(row) > 0 &&
+      this.#ledger.ageMs(row, this.#timers.nowMs) >= patienceMs &&
+      this.#goesOn(row)
+    ) {
       return true;
     }
     if (reach.current === undefined || volatile.peer(row) === reach.peerAfter(volatile.passedOver(row))) return false;

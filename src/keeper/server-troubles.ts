@@ -5,12 +5,10 @@ import type { Conduct } from "./conduct.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Registrar } from "./registrar.ts";
 import { retryAfterMs } from "./retry-after.ts";
-import type { PurposeId } from "./volatile-rows.ts";
+import { type PurposeId, serversTriedMax } from "./volatile-rows.ts";
 
 /** Troubles of a server in a row, in answers to anybody, after which the next one is used. */
 const troublesToSwitch = 3;
-/** Servers that one attempt tries: a row counts no further. */
-const triesMax = 8;
 
 /** Answers that speak of the server and not of the account: 503, 408 and the like. */
 export class ServerTroubles {
@@ -54,7 +52,7 @@ export class ServerTroubles {
       return;
     }
     const passedOver = volatile.passedOver(row) + 1;
-    if (view.status !== 500 && passedOver < Math.min(registrar.reach.count, triesMax)) {
+    if (view.status !== 500 && passedOver < Math.min(registrar.reach.count, serversTriedMax)) {
       volatile.setPassedOver(row, passedOver);
       this.#attempts.transmit(row, purpose);
       return;

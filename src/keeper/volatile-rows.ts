@@ -90,6 +90,8 @@ export const ChainFlag = {
   passedOver: 7 << 13,
 } as const;
 const passedOverShift = 13;
+/** Servers that one attempt tries: the first, and as many as three bits count. */
+export const serversTriedMax = 8;
 
 /** Bits of the kept credentials. */
 export const KeptFlag = {

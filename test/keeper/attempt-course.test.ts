@@ -21,6 +21,40 @@ describe("within one attempt", () => {
     expect(second.bindingsOf("u1")).toHaveLength(1);
   });
 
+  // Root cause: only the silence of the server in use was noticed, not that of one which an attempt had gone on to.
+  test.each([
+    ["silent", false],
+    ["not there (ICMP)", true],
+  ] as const)(
+    "of three servers the first says 503 and the second is %s: the third serves, within seconds",
+    (_what, isGone) => {
+      const shard = new BenchShard({ registrar: { open: true } });
+      const second = new VirtualRegistrar(shard.wire, backup, { open: true });
+      const third = new VirtualRegistrar(shard.wire, { ...backup, address: "192.0.2.12" }, { open: true });
+      shard.locator.set("virtual.test", [registrarEndpoint, backup, { ...backup, address: "192.0.2.12" }]);
+      shard.registrar.behaviour = () => ({ status: 503 });
+      second.isSilent = true;
+      if (isGone) shard.wire.removeServer(second.server);
+      const account = shard.add(1);
+      shard.run(5000);
+      expect(shard.state(account)).toBe("registered");
+      expect(third.bindingsOf("u1")).toHaveLength(1);
+    },
+  );
+
+  test("of two servers the first says 503 and the second refuses connections: a failure like any other, with a pause", () => {
+    const first = { transport: "tcp", address: "192.0.2.10", port: 5060 } as const;
+    const shard = new BenchShard({ registrar: { open: true }, endpoint: first });
+    shard.locator.set("virtual.test", [first, { ...first, address: "192.0.2.11" }]);
+    shard.registrar.behaviour = () => ({ status: 503 });
+    const account = shard.add(1, { transport: "tcp" });
+    shard.run(600_000, 20);
+    const times = shard.registrar.heard.map((one) => one.atMs);
+    expect(times.length).toBeWithin(3, 12);
+    expect(Math.min(...times.slice(1).map((atMs, n) => atMs - times[n]!))).toBeGreaterThan(5000);
+    expect(shard.state(account)).toBe("retrying");
+  });
+
   // Root cause: an un-REGISTER that was refused with a list was answered by one REGISTER that replaces what is on it.
   test("an un-REGISTER that is answered like a second binding (503 with Contacts) registers nothing and removes nobody", () => {
     const shard = new BenchShard({ registrar: { open: true } });
