@@ -136,13 +136,43 @@ describe("demo --page, in Chromium", () => {
     await context.close();
   });
 
+  test("goes back to its own channel when the browser subscribes and the push service cannot be reached", async () => {
+    const { tab, context } = await openTab();
+    await context.grantPermissions(["notifications"], { origin: page.url });
+    // No push service is here: what a subscription of one looks like, at a host that nobody has.
+    await tab.addInitScript(() => {
+      const point = new Uint8Array(65);
+      crypto.getRandomValues(point);
+      point[0] = 4;
+      const text = (bytes: Uint8Array) =>
+        btoa(String.fromCharCode(...bytes))
+          .replaceAll("+", "-")
+          .replaceAll("/", "_")
+          .replaceAll("=", "");
+      const keys = { p256dh: text(point), auth: text(crypto.getRandomValues(new Uint8Array(16))) };
+      PushManager.prototype.subscribe = () =>
+        Promise.resolve({ endpoint: "https://push.invalid/one", keys } as unknown as PushSubscription);
+    });
+    await tab.goto(page.url);
+    await tab
+      .getByRole("status")
+      .getByText(/did not subscribe/)
+      .waitFor();
+    await phoneIn(tab, "Bob").getByRole("button", { name: "Send to sleep" }).click();
+    await phoneIn(tab, "Alice").getByRole("button", { name: "Call Bob" }).click();
+    await phoneIn(tab, "Bob").getByRole("button", { name: "Answer" }).waitFor();
+    await context.close();
+  });
+
   test("a Web Push wakes the phone through the service worker", async () => {
     const { tab, context } = await openTab();
+    await context.grantPermissions(["notifications"], { origin: page.url });
     // What the page's own channel would carry is delivered here as a browser's push service does.
     await context.route("**/events", (route) => route.fulfill({ contentType: "text/event-stream", body: "" }));
     const pushes = await pushesFrom(page.url);
     const deliver = await pushDelivery(context, tab);
     await tab.goto(page.url);
+    await tab.getByRole("status").getByText("did not subscribe").waitFor();
     await phoneIn(tab, "Bob").getByRole("button", { name: "Send to sleep" }).click();
     await phoneIn(tab, "Alice").getByRole("button", { name: "Call Bob" }).click();
     await deliver(await pushes.next("call"));
@@ -162,9 +192,7 @@ describe("demo --page, in Chromium", () => {
     await bobs.tab.goto(page.url);
     await bobs.tab.getByRole("status").getByText("did not subscribe").waitFor();
     await phoneIn(bobs.tab, "Bob").getByRole("button", { name: "Send to sleep" }).click();
-    const kept = JSON.parse((await bobs.tab.evaluate(() => localStorage.getItem("wakeline.demo.bob"))) ?? "") as {
-      readonly subscription: string;
-    };
+    const kept = await bobs.tab.evaluate(keptSubscription);
     await bobs.tab.close();
 
     const alices = await openTab();
@@ -178,14 +206,25 @@ describe("demo --page, in Chromium", () => {
     const address = await worker.evaluate(clickNote);
     const opened = await bobs.context.newPage();
     await opened.goto(`${page.url}${address}`);
+    // With the push's ticket, not by chance; and it is the phone of before.
+    await phoneIn(opened, "Bob")
+      .getByText(/Rings .* after the push/)
+      .waitFor();
+    expect(await opened.evaluate(keptSubscription)).toBe(kept);
     await phoneIn(opened, "Bob").getByRole("button", { name: "Answer" }).click();
     await phoneIn(alices.tab, "Alice").getByText("Talking").waitFor();
-    expect<string | undefined>(push.subscription).toBe(kept.subscription);
+    expect<string | undefined>(push.subscription).toBe(kept);
     await pushes.end();
     await bobs.context.close();
     await alices.context.close();
   });
 });
+
+/** Runs in the page: Bob's subscription, as it is kept. */
+function keptSubscription(): string {
+  const kept = JSON.parse(localStorage.getItem("wakeline.demo.bob") ?? "{}") as { readonly subscription?: string };
+  return kept.subscription ?? "";
+}
 
 /** Runs in the service worker: titles of what it shows. */
 async function notes(): Promise<readonly string[]> {

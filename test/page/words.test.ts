@@ -3,6 +3,7 @@ import type { AccountDevice, Happening, Registration } from "../../src/page/api/
 import { callerText } from "../../src/page/words/calls.ts";
 import { bytes, count, duration, fromNow, millis, share, statusesText, timeOf } from "../../src/page/words/figures.ts";
 import { wordsOf } from "../../src/page/words/happenings.ts";
+import { healthOf } from "../../src/page/words/registrar-health.ts";
 import { storyOf } from "../../src/page/words/registration.ts";
 
 const nowMs = Date.parse("2026-11-24T12:00:00Z");
@@ -191,4 +192,13 @@ describe("what happened to an account", () => {
 test("last answers are counted, the most frequent first", () => {
   expect(statusesText([200, 401, 200, 503, 200, 401])).toBe("200 ×3, 401 ×2, 503 ×1");
   expect(statusesText([])).toBe("–");
+});
+
+test("a registrar is healthy when it answers, and a breaker tells more than that", () => {
+  const registrar = { breaker: "closed", lossRatio: 0.01, latestStatuses: [200] } as const;
+  expect(healthOf(registrar).text).toBe("Healthy");
+  expect(healthOf({ ...registrar, latestStatuses: [] })).toEqual({ tone: "warn", text: "No answer yet" });
+  expect(healthOf({ ...registrar, lossRatio: 0.4 }).text).toBe("Losing messages");
+  expect(healthOf({ ...registrar, breaker: "halfOpen", latestStatuses: [] }).text).toBe("Probing");
+  expect(healthOf({ ...registrar, breaker: "open" })).toEqual({ tone: "bad", text: "Paused" });
 });

@@ -52,8 +52,8 @@ export class BrowserPhone {
     return this.#pushToken;
   }
 
-  /** Enrols and hands the account over, unless an earlier opening of the page did; then it is awake. */
-  async start({ server, app, appKey }: Settings): Promise<void> {
+  /** Enrols and hands the account over, unless an earlier opening of the page did; then it is awake. `opened`: the push that opened the page. */
+  async start({ server, app, appKey }: Settings, opened: PushPayload | undefined): Promise<void> {
     const { user, domain, password, proxy } = this.#account;
     try {
       const kept = readKeptPhone(appKey, user);
@@ -69,6 +69,11 @@ export class BrowserPhone {
             })
           : new WakelineDevice(kept.enrolment);
       this.#device = device;
+      if (kept !== undefined && opened !== undefined) {
+        this.state.value = { kind: "asleep" };
+        this.onPush(opened);
+        return;
+      }
       if (kept === undefined) {
         tellAct(`${titleOf(user)}'s app hands the account over: Wakeline registers`);
         const account = { username: user, domain, password, proxy, transport: "udp" } as const;
@@ -77,11 +82,8 @@ export class BrowserPhone {
         const { state, lastReason } = await device.setPresence(id, "background");
         if (state !== "registered") throw new Error(lastReason ?? state);
       }
-      // A push may have come first.
-      if (this.state.value.kind === "starting") {
-        this.#open(device.tunnelUrl());
-        this.state.value = { kind: "awake" };
-      }
+      this.#open(device.tunnelUrl());
+      this.state.value = { kind: "awake" };
     } catch (cause) {
       this.#fail(cause instanceof Error ? cause.message : String(cause));
     }
@@ -117,7 +119,7 @@ export class BrowserPhone {
       this.state.value = { kind: "asleep" };
     }
     const verdict = judgeCall(payload);
-    if (verdict.kind === "ignore" || (kind !== "asleep" && kind !== "starting")) return;
+    if (verdict.kind === "ignore" || kind !== "asleep") return;
     this.#wakingSinceMs = Date.parse(payload.sentAt);
     this.state.value = { kind: "waking" };
     if (verdict.kind === "ring") this.#open(verdict.tunnel);

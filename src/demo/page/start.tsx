@@ -7,7 +7,7 @@ import { BrowserPhone } from "./phone.ts";
 import { PushNote } from "./push-note.tsx";
 import type { PhoneAccount, Settings } from "./settings.ts";
 import { tellLine, type DemoRail } from "./story.ts";
-import { listenToServiceWorker, pushRoute, settleRoute, useWebPush } from "./web-push.ts";
+import { listenToServiceWorker, pushRoute, pushThatOpened, settleRoute, useWebPush } from "./web-push.ts";
 
 function Page({
   phones,
@@ -71,8 +71,7 @@ async function start(): Promise<void> {
   const alice = new BrowserPhone("alice", accountOf(settings.accounts, "alice"));
   const bob = new BrowserPhone("bob", accountOf(settings.accounts, "bob"));
   const phones = [alice, bob] as const;
-  const onPush = (user: string, payload: PushPayload): void =>
-    phones.find((phone) => phone.user === user)?.onPush(payload);
+  const opened = pushThatOpened();
   listenToServer((token, payload) => phones.find((phone) => phone.pushToken === token)?.onPush(payload));
   const allow = async (): Promise<void> => {
     const enrolled = phones.flatMap(({ user, pushToken, device }) =>
@@ -83,12 +82,14 @@ async function start(): Promise<void> {
   const root = document.querySelector("#page");
   if (root !== null) render(<Page phones={[alice, bob]} onAllow={allow} />, root);
   const [hasWorker] = await Promise.all([
-    listenToServiceWorker(["alice", "bob"], onPush).catch((cause: unknown) => {
+    listenToServiceWorker(["alice", "bob"], ({ push, isOf }) =>
+      phones.find(({ user }) => isOf(user))?.onPush(push),
+    ).catch((cause: unknown) => {
       const why = `its service worker did not start: ${cause instanceof Error ? cause.message : String(cause)}`;
       pushRoute.value = { kind: "ownChannel", why, mayAsk: false };
       return false;
     }),
-    ...phones.map((phone) => phone.start(settings)),
+    ...phones.map((phone) => phone.start(settings, opened?.isOf(phone.user) === true ? opened.push : undefined)),
   ]);
   if (hasWorker && settleRoute() === "granted") await allow();
 }

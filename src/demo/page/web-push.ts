@@ -24,31 +24,40 @@ function scopeOf(user: string): string {
   return `/${user}/`;
 }
 
-/**
- * Installs the service worker for each phone and hands on what it gets; the push with which a notification opened this page, too. False when
- * this browser has none.
- */
+function readDelivered({ scope, payload }: Delivered): PushOf | undefined {
+  const push = readPush(payload);
+  return push === undefined ? undefined : { push, isOf: (user) => new URL(scope).pathname === scopeOf(user) };
+}
+
+/** A push, and whose it is. */
+export interface PushOf {
+  readonly push: PushPayload;
+  readonly isOf: (user: string) => boolean;
+}
+
+/** The push with which a click on a notification opened this page; once. */
+export function pushThatOpened(): PushOf | undefined {
+  if (location.hash.length < 2) return undefined;
+  const opened = JSON.parse(decodeURIComponent(location.hash.slice(1))) as Delivered;
+  history.replaceState(null, "", location.pathname);
+  return readDelivered(opened);
+}
+
+/** Installs the service worker for each phone and hands on what it gets. False when this browser has none. */
 export async function listenToServiceWorker(
   users: readonly string[],
-  onPush: (user: string, payload: PushPayload) => void,
+  onPush: (delivered: PushOf) => void,
 ): Promise<boolean> {
-  const take = ({ scope, payload }: Delivered): void => {
-    const user = users.find((one) => new URL(scope).pathname === scopeOf(one));
-    const push = readPush(payload);
-    if (user !== undefined && push !== undefined) onPush(user, push);
-  };
   if (!("serviceWorker" in navigator)) {
     pushRoute.value = { kind: "ownChannel", why: "this browser has no service workers here.", mayAsk: false };
     return false;
   }
-  navigator.serviceWorker.addEventListener("message", ({ data }: MessageEvent<Delivered>) => take(data));
+  navigator.serviceWorker.addEventListener("message", ({ data }: MessageEvent<Delivered>) => {
+    const delivered = readDelivered(data);
+    if (delivered !== undefined) onPush(delivered);
+  });
   navigator.serviceWorker.startMessages();
   await Promise.all(users.map((user) => navigator.serviceWorker.register(workerUrl, { scope: scopeOf(user) })));
-  if (location.hash.length > 1) {
-    const opened = JSON.parse(decodeURIComponent(location.hash.slice(1))) as Delivered;
-    history.replaceState(null, "", location.pathname);
-    take(opened);
-  }
   return true;
 }
 

@@ -1,15 +1,9 @@
 import type { RegistrarStatus } from "../api/answers.ts";
 import { registrars, registrarsShownMax } from "../state/live.ts";
 import { count, statusesText } from "../words/figures.ts";
-import type { Tone } from "../words/registration.ts";
+import { healthOf } from "../words/registrar-health.ts";
 import { Badge } from "./badge.tsx";
 import { Table, type Column } from "./table.tsx";
-
-const breakers: Readonly<Record<RegistrarStatus["breaker"], { readonly tone: Tone; readonly text: string }>> = {
-  closed: { tone: "good", text: "Healthy" },
-  halfOpen: { tone: "warn", text: "Probing" },
-  open: { tone: "bad", text: "Paused" },
-};
 
 const columns: readonly Column<RegistrarStatus>[] = [
   {
@@ -20,7 +14,7 @@ const columns: readonly Column<RegistrarStatus>[] = [
       </>
     ),
   },
-  { name: "Health", cell: ({ breaker }) => <Badge {...breakers[breaker]} /> },
+  { name: "Health", cell: (registrar) => <Badge {...healthOf(registrar)} /> },
   { name: "Accounts", isNumber: true, cell: ({ accounts }) => count(accounts) },
   { name: "Registered", isNumber: true, cell: ({ registered }) => count(registered) },
   { name: "Refused", isNumber: true, cell: ({ refused }) => count(refused) },
