@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Provider } from "../../integration/provider.ts";
 import { freePorts } from "../../interop/lab/ports.ts";
 import { type Program, startProgram, tempFolder } from "../../interop/lab/program.ts";
@@ -72,7 +72,7 @@ key = "sha256:${createHash("sha256").update(appKey).digest("hex")}"
 webhook = { url = "http://127.0.0.1:${relay.port}/push", secret = "live-attack-webhook-secret-0123456789" }
 `,
     );
-    const command = binary === undefined ? [process.execPath, join(root, "src/main.ts")] : [binary];
+    const command = binary === undefined ? [process.execPath, join(root, "src/main.ts")] : [resolve(binary)];
     const program = startProgram([...command, "serve", "--config", file], { cwd: folder.path });
     await until("serve says ready", () => program.lines.includes("ready"), { detail: () => program.lines.join("\n") });
     const provider = await Provider.open();
