@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tempFolder } from "../interop/lab/program.ts";
+import { until } from "../interop/lab/wait.ts";
 import { Post, repository } from "./post.ts";
 
 /** This program with another version, elsewhere: what an upgrade puts in its place. */
@@ -38,6 +39,28 @@ describe("drills of docs/operations.md", () => {
         await post.ends("SIGKILL");
         next.remove();
       }
+    },
+    drillMsMax,
+  );
+
+  test(
+    "another sip.port: every account is registered with its new Contact, and the old one is withdrawn",
+    async () => {
+      await using post = await Post.open();
+      await post.starts();
+      await post.sleeper("dora");
+      const contact = post.provider.registers.at(-1)?.get("Contact") ?? "";
+      const port = /:(\d+);/.exec(contact)?.[1] ?? "";
+      await post.ends("SIGTERM");
+      post.configures((toml) =>
+        toml.replace(/port = (\d+)\nshards/, (_, first) => `port = ${Number(first) + 2}\nshards`),
+      );
+      await post.starts();
+      const moved = await until("the account is registered anew", () =>
+        post.provider.registers.find((register) => register.get("Contact").includes("expires=0")),
+      );
+      expect(moved.get("Contact")).toContain(`:${Number(port) + 2};`);
+      expect(moved.get("Contact")).toMatch(new RegExp(`:${port};[^,]*>;expires=0$`));
     },
     drillMsMax,
   );

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Inbox } from "../integration/inbox.ts";
 import { Provider } from "../integration/provider.ts";
@@ -78,7 +78,7 @@ webhook = { url = "http://127.0.0.1:${this.#relay.port}/push", secret = "env:DRI
   }
 
   static async open(): Promise<Post> {
-    return new Post(await Provider.open(), await freePorts(4));
+    return new Post(await Provider.open(), await freePorts(6));
   }
 
   /** Starts the server; `program` is another one than this tree's. */
@@ -86,6 +86,12 @@ webhook = { url = "http://127.0.0.1:${this.#relay.port}/push", secret = "env:DRI
     const started = startProgram([...program, "serve"], { cwd: this.folder, env: this.#env });
     this.#program = started;
     await until("serve is ready", () => started.lines.includes("ready"), { detail: () => started.lines.join("\n") });
+  }
+
+  /** Another configuration from the next start on. */
+  configures(edit: (toml: string) => string): void {
+    const file = join(this.folder, "wakeline.toml");
+    writeFileSync(file, edit(readFileSync(file, "utf8")));
   }
 
   /** Its exit code. */
