@@ -83,4 +83,23 @@ describe("examples/native-bridge.ts with baresip, a stack without WebSocket", ()
       bridge.close();
     }
   }, 60_000);
+
+  test("calls out: its ACK and BYE come through the bridge, too", async () => {
+    const { phone, bridge, sent } = await nativePhone(device.tunnelUrl());
+    try {
+      const arriving = world.bobsCall();
+      await phone.command("dial", `sip:bob@${domain}`);
+      const callee = await arriving;
+      callee.acts.answer();
+      await phone.event("CALL_ESTABLISHED");
+      await phone.command("hangup");
+      await callee.until("ended");
+      const methods = sent.map((text) => text.split(" ")[0]).filter((word) => word === "ACK" || word === "BYE");
+      // The first ACK is for the server's challenge, the second for the answer.
+      expect(methods).toEqual(["ACK", "ACK", "BYE"]);
+    } finally {
+      await phone.stop();
+      bridge.close();
+    }
+  }, 60_000);
 });

@@ -1,7 +1,7 @@
 import { startDemoServer } from "../../src/commands/demo-server.ts";
 import { openDemoRegistrar, type DemoRegistrar } from "../../src/demo/registrar.ts";
 import { openDemoWebhook } from "../../src/demo/story.ts";
-import { DemoUa } from "../../src/demo/ua.ts";
+import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
 
 export const domain = "sdk.example";
 
@@ -14,6 +14,8 @@ export interface World {
   readonly passwords: ReadonlyMap<string, string>;
   readonly webhook: ReturnType<typeof openDemoWebhook>;
   readonly bob: DemoUa;
+  /** The next call that reaches bob. */
+  bobsCall(): Promise<UaCall>;
   close(): Promise<void>;
 }
 
@@ -23,6 +25,7 @@ export async function openWorld(onPush: (text: string) => void = () => {}): Prom
     ["bob", "builder"],
   ]);
   const registrar = await openDemoRegistrar({ host: "127.0.0.1", port: 0, domain, passwords });
+  const waiting: ((call: UaCall) => void)[] = [];
   const webhook = openDemoWebhook((payload) => onPush(JSON.stringify(payload)));
   const socket = await Bun.udpSocket({
     hostname: "127.0.0.1",
@@ -37,6 +40,7 @@ export async function openWorld(onPush: (text: string) => void = () => {}): Prom
     contact: () => `sip:bob@127.0.0.1:${socket.port}`,
     isReliable: false,
     send: (text) => socket.send(Buffer.from(text, "latin1"), registrar.port, registrar.host),
+    onCall: (call) => waiting.shift()?.(call),
   });
   const running = await startDemoServer(webhook.url);
   return {
@@ -47,6 +51,7 @@ export async function openWorld(onPush: (text: string) => void = () => {}): Prom
     passwords,
     webhook,
     bob,
+    bobsCall: () => new Promise((resolve) => waiting.push(resolve)),
     async close() {
       bob.close();
       socket.close();
