@@ -5,10 +5,11 @@ import { writeAccounts } from "./bench/accounts.ts";
 import { type CallFigures, CallerProcess } from "./bench/caller-process.ts";
 import { Observer } from "./bench/observer.ts";
 import { reportLines } from "./bench/report.ts";
-import { freePorts, loadApp, makeRunFolder, type RunFolder } from "./bench/run-folder.ts";
+import { loadApp, makeRunFolder, type RunFolder } from "./bench/run-folder.ts";
 import { endChildren, ServerProcess } from "./bench/server-process.ts";
 import { askSilence } from "./bench/silence.ts";
 import { isTemplate } from "./bench/template.ts";
+import { freePorts } from "./free-ports.ts";
 import type { CommandIo } from "./io.ts";
 
 /** How long an empty server is watched for its own cost. */
@@ -44,8 +45,8 @@ export async function runBenchRegistrations(options: BenchRegistrationsOptions, 
   startLog("error");
   const shards = options.shards > 0 ? options.shards : availableParallelism();
   const { host } = placeOf(options.registrar);
-  const webhookPort = freePorts(1);
-  const folder = makeRunFolder({
+  const webhookPort = await freePorts();
+  const folder = await makeRunFolder({
     registrarHost: host,
     shards,
     webhookUrl: `http://127.0.0.1:${webhookPort}/push`,

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../config/load.ts";
 import type { DemoServer } from "../demo/story.ts";
+import { freePorts } from "./free-ports.ts";
 import { startServer } from "./server.ts";
 
 const app = "com.example.demo";
@@ -13,7 +14,7 @@ export async function startDemoServer(webhookUrl: string): Promise<DemoServer & 
   const folder = mkdtempSync(join(tmpdir(), "wakeline-demo-"));
   const appKey = randomBytes(24).toString("base64url");
   const file = join(folder, "wakeline.toml");
-  const port = freePort();
+  const port = await freePorts();
   await Bun.write(
     file,
     `public_url = "http://127.0.0.1:${port}"
@@ -43,12 +44,4 @@ webhook = { url = "${webhookUrl}", secret = "${randomBytes(16).toString("hex")}"
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** A TCP port that nobody listens on; the server's public URL must name it before the server is there. */
-function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
 }

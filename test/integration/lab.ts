@@ -2,6 +2,7 @@ import { createHash, createHmac } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../src/commands/free-ports.ts";
 import { type RunningServer, startServer } from "../../src/commands/server.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { ShardThread } from "../../src/workers/pool.ts";
@@ -104,7 +105,7 @@ export class Lab {
         return new Response(null, { status: 204 });
       },
     });
-    const http = freePort();
+    const http = await freePorts();
     const file = join(folder, "wakeline.toml");
     writeFileSync(
       file,
@@ -439,11 +440,4 @@ export class Phone implements Party {
   cancels(invite: SipText): void {
     this.send(sameTransaction("CANCEL", invite, invite.get("To")));
   }
-}
-
-function freePort(): number {
-  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = probe;
-  probe.stop(true);
-  return port;
 }

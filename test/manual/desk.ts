@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "../interop/lab/ports.ts";
+import { freePorts } from "../../src/commands/free-ports.ts";
 import { tempFolder } from "../interop/lab/program.ts";
 import type { Fence } from "./fences.ts";
 import { repository } from "./post.ts";

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Inbox } from "../integration/inbox.ts";
 import { Provider } from "../integration/provider.ts";
-import { freePorts } from "../interop/lab/ports.ts";
+import { freePorts } from "../../src/commands/free-ports.ts";
 import { type Program, startProgram, tempFolder } from "../interop/lab/program.ts";
 import { stepMsMax, until } from "../interop/lab/wait.ts";
 

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type RunningServer, startServer } from "../../src/commands/server.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { freePorts } from "../interop/lab/ports.ts";
+import { freePorts } from "../../src/commands/free-ports.ts";
 import { tempFolder } from "../interop/lab/program.ts";
 import { fencesOf, pages, placeOf } from "./fences.ts";
 

@@ -5,7 +5,7 @@ import { DemoPhone } from "../../src/demo/phone.ts";
 import { openDemoRegistrar } from "../../src/demo/registrar.ts";
 import { openDemoWebhook } from "../../src/demo/story.ts";
 import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
-import { freePorts } from "../interop/lab/ports.ts";
+import { freePorts } from "../../src/commands/free-ports.ts";
 import { startProgram, tempFolder } from "../interop/lab/program.ts";
 import { until } from "../interop/lab/wait.ts";
 

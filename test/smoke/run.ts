@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { freePorts } from "../interop/lab/ports.ts";
+import { freePorts } from "../../src/commands/free-ports.ts";
 import { type Program, startProgram, tempFolder } from "../interop/lab/program.ts";
 import { until } from "../interop/lab/wait.ts";
 

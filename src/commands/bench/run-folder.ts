@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../free-ports.ts";
 
 export const loadApp = "com.example.load";
 
@@ -18,11 +19,11 @@ export interface RunFolder {
 }
 
 /** `registrar`: numeric address or name of the registrar; only a loopback one keeps the server on loopback. */
-export function makeRunFolder(options: {
+export async function makeRunFolder(options: {
   readonly registrarHost: string;
   readonly shards: number;
   readonly webhookUrl: string;
-}): RunFolder {
+}): Promise<RunFolder> {
   const { registrarHost } = options;
   const path = mkdtempSync(join(tmpdir(), "wakeline-load-"));
   const isLoopback = registrarHost === "localhost" || registrarHost.startsWith("127.") || registrarHost === "::1";
@@ -30,7 +31,8 @@ export function makeRunFolder(options: {
   const allow = ["127.0.0.0/8", "::1/128"];
   const family = isIP(registrarHost);
   if (family !== 0) allow.push(`${registrarHost}/${family === 4 ? 32 : 128}`);
-  const [http, operatorPort, sipPort] = [freePorts(1), freePorts(1), freePorts(options.shards)];
+  const http = await freePorts(2 + options.shards);
+  const [operatorPort, sipPort] = [http + 1, http + 2];
   const configFile = join(path, "wakeline.toml");
   writeFileSync(
     configFile,
@@ -63,22 +65,4 @@ export function makeRunFolder(options: {
     sipPort,
     remove: () => rmSync(path, { recursive: true, force: true }),
   };
-}
-
-/** The first of `count` neighbouring TCP ports that nobody listens on now. */
-export function freePorts(count: number): number {
-  for (;;) {
-    const first = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    const held = [first];
-    try {
-      for (let n = 1; n < count; n++) {
-        held.push(Bun.listen({ hostname: "127.0.0.1", port: first.port + n, socket: { data() {} } }));
-      }
-      return first.port;
-    } catch {
-      // A neighbour is taken: elsewhere.
-    } finally {
-      for (const listener of held) listener.stop(true);
-    }
-  }
 }

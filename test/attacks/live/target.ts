@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Provider } from "../../integration/provider.ts";
-import { freePorts } from "../../interop/lab/ports.ts";
+import { freePorts } from "../../../src/commands/free-ports.ts";
 import { type Program, startProgram, tempFolder } from "../../interop/lab/program.ts";
 import { until } from "../../interop/lab/wait.ts";
 

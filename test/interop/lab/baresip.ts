@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { domain, passwordOf } from "./kamailio.ts";
-import { freePorts } from "./ports.ts";
+import { freePorts } from "../../../src/commands/free-ports.ts";
 import { requireProgram, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 

@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { domain, passwordOf } from "./kamailio.ts";
-import { freePorts } from "./ports.ts";
+import { freePorts } from "../../../src/commands/free-ports.ts";
 import { requireProgram, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 

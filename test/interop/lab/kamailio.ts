@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "./ports.ts";
+import { freePorts } from "../../../src/commands/free-ports.ts";
 import { type Program, requireProgram, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 

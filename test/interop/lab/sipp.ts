@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "./ports.ts";
+import { freePorts } from "../../../src/commands/free-ports.ts";
 import { type Program, requireProgram, startProgram, tempFolder } from "./program.ts";
 
 const scenarios = join(import.meta.dir, "..", "sipp");

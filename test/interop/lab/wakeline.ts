@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "./ports.ts";
+import { freePorts } from "../../../src/commands/free-ports.ts";
 import { type Program, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 
