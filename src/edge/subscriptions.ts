@@ -24,6 +24,10 @@ import type { Turns } from "./turns.ts";
 
 /** Wrong passwords that one account may be tried with before the registrar is spared: then one a minute. */
 const refusedProofs = { burst: 5, perSec: 1 / 60, keysMax: 100_000 };
+/** Proofs of one device that run at a time, each for up to 8 s: it has no more accounts. */
+const provingMax = 16;
+/** Proofs that got no answer, of one device: its registrar is down, or was never there. */
+const unansweredProofs = { burst: 16, perSec: 1 / 10, keysMax: 100_000 };
 /** When a registrar could not be asked. */
 const unavailableRetrySec = 15;
 
@@ -31,6 +35,10 @@ const unavailableRetrySec = 15;
 export interface Standing {
   readonly subscription: SubscriptionDetail;
   readonly status: RegistrationStatus | undefined;
+}
+
+function tooManyProofs(detail: string, retryAfterSec: number): ReturnType<typeof refused> {
+  return refused(429, "tooManyProofs", { detail, retryAfterSec });
 }
 
 const passwordNeeded = invalid([
@@ -56,6 +64,8 @@ export class Subscriptions {
   readonly #egress: EgressRule;
   readonly #accountsChanged: (deviceId: DeviceId) => void;
   readonly #proofs: RateLimiter;
+  readonly #unanswered: RateLimiter;
+  readonly #proving = new Map<DeviceId, number>();
 
   constructor(options: {
     readonly store: Store;
@@ -75,6 +85,7 @@ export class Subscriptions {
     this.#egress = options.egress;
     this.#accountsChanged = options.accountsChanged;
     this.#proofs = new RateLimiter({ clock: options.clock, ...refusedProofs });
+    this.#unanswered = new RateLimiter({ clock: options.clock, ...unansweredProofs });
   }
 
   /** A new account, or a further device of one that is there: then the secret must prove itself first. */
@@ -227,10 +238,10 @@ export class Subscriptions {
   ): Promise<Result<Proof>> {
     const { accountId } = known;
     if (this.#isOwn(device, accountId)) {
-      return this.#prove(accountId, secret, this.#isShared(accountId) ? undefined : proofPlaceOf(fields));
+      return this.#prove(device, accountId, secret, this.#isShared(accountId) ? undefined : proofPlaceOf(fields));
     }
-    if (!isElsewhere(fieldsOf(known), fields)) return this.#prove(accountId, secret);
-    const proof = await this.#prove(accountId, secret, proofPlaceOf(fields));
+    if (!isElsewhere(fieldsOf(known), fields)) return this.#prove(device, accountId, secret);
+    const proof = await this.#prove(device, accountId, secret, proofPlaceOf(fields));
     if (!proof.ok || !proof.value.isProven) return proof;
     return refused(409, "otherServer", { detail: "another device keeps this account at another server" });
   }
@@ -306,7 +317,8 @@ export class Subscriptions {
     } else {
       // Alone, the account is asked about where it will be: there alone can a new secret be right. What others share is theirs too: only
       // where it is now can tell whether this device knows their secret.
-      const proof = await this.#prove(accountId, secret, isMoved && !isShared ? proofPlaceOf(fields) : undefined);
+      const place = isMoved && !isShared ? proofPlaceOf(fields) : undefined;
+      const proof = await this.#prove(device, accountId, secret, place);
       if (!proof.ok) return proof;
     }
     return this.#turns.take(identityOf(account), async () => {
@@ -319,15 +331,23 @@ export class Subscriptions {
     });
   }
 
-  async #prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<Result<Proof>> {
+  async #prove(
+    { deviceId }: DeviceRecord,
+    accountId: AccountId,
+    secret: Secret,
+    place?: ProofPlace,
+  ): Promise<Result<Proof>> {
     const waitSec = this.#proofs.waitSec(accountId);
-    if (waitSec > 0) {
-      return refused(429, "tooManyProofs", {
-        detail: "too many wrong passwords for this account",
-        retryAfterSec: waitSec,
-      });
-    }
+    if (waitSec > 0) return tooManyProofs("too many wrong passwords for this account", waitSec);
+    const unansweredSec = this.#unanswered.waitSec(deviceId);
+    if (unansweredSec > 0) return tooManyProofs("too many checks that no registrar has answered", unansweredSec);
+    const running = this.#proving.get(deviceId) ?? 0;
+    if (running >= provingMax) return tooManyProofs("too many checks of this device at once", 1);
+    this.#proving.set(deviceId, running + 1);
     const proof = await this.#shards.prove(accountId, secret, place);
+    const left = (this.#proving.get(deviceId) ?? 1) - 1;
+    if (left === 0) this.#proving.delete(deviceId);
+    else this.#proving.set(deviceId, left);
     const { outcome, status, reason } = proof;
     switch (outcome) {
       case "accepted":
@@ -339,6 +359,7 @@ export class Subscriptions {
           faults: [{ field: "account.password", detail: "was refused by the registrar" }],
         });
       case "unavailable":
+        this.#unanswered.take(deviceId);
         return refused(503, "registrarUnavailable", {
           detail: `the registrar could not be asked: ${reason}`,
           retryAfterSec: unavailableRetrySec,

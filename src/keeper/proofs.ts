@@ -18,7 +18,8 @@ import { ha1Of } from "./secrets.ts";
 
 /** Behind the prefix, where a row's branch has a base32 digit. */
 export const proofBranchPrefix = `${branchPrefix}0`;
-const proofsMax = 256;
+/** Each holds some kB for at most 8 s; a device has sixteen at a time (edge). */
+const proofsMax = 4_096;
 /** Who asks stands before a form and waits. */
 const patienceMs = 8000;
 const t1Ms = 500;
@@ -89,7 +90,11 @@ export class Proofs {
 
   /** The outcome comes within 8 s, perhaps at once. */
   begin(request: ProofRequest, nowMs: number): void {
-    const isDouble = [...this.#running].some((one) => one.record.accountId === request.record.accountId);
+    // Of one account one at one place: who names a place of his own keeps nobody else from asking at another.
+    const { accountId } = request.record;
+    const isDouble = this.#running
+      .values()
+      .some(({ record, profile }) => record.accountId === accountId && profile === request.profile);
     if (this.#running.size >= proofsMax || isDouble) {
       this.#done(
         request,

@@ -338,6 +338,34 @@ describe("joining another device's account", () => {
     expect((await bench.subscribe(await bench.phone())).status).toBe(403);
   });
 
+  test("a device that names registrars which never answer is slowed down, and no other", async () => {
+    await using bench = await EdgeBench.open();
+    await bench.subscribe(await bench.phone());
+    const [one, two] = [await bench.phone(), await bench.phone()];
+    bench.shards.proof = { outcome: "unavailable", status: 0, reason: "no answer" };
+    const ask = async (phone: typeof one, n: number) =>
+      (await bench.subscribe(phone, { proxy: `nowhere${n}.example.net` })).status;
+    for (let n = 0; n < 16; n++) expect(await ask(one, n)).toBe(503);
+    expect([await ask(one, 16), await ask(two, 17)]).toEqual([429, 503]);
+    bench.clock.advance(10_000);
+    expect(await ask(one, 18)).toBe(503);
+  });
+
+  test("a device has sixteen checks at a time", async () => {
+    await using bench = await EdgeBench.open();
+    await bench.subscribe(await bench.phone());
+    const phone = await bench.phone();
+    const release = Promise.withResolvers<void>();
+    bench.shards.onProve = () => release.promise;
+    const asked = Array.from({ length: 16 }, (_, n) => bench.subscribe(phone, { proxy: `p${n}.example.net` }));
+    const proofs = () => bench.shards.told.filter((line) => line.startsWith("prove")).length;
+    while (proofs() < 16) await bench.call("GET", "/v1/devices/me", phone.token);
+    expect((await bench.subscribe(phone, { proxy: "p16.example.net" })).status).toBe(429);
+    release.resolve();
+    await Promise.all(asked);
+    expect((await bench.subscribe(phone, { proxy: "p17.example.net" })).status).toBe(409);
+  });
+
   test("an account has a limited number of devices", async () => {
     await using bench = await EdgeBench.open({
       limits: { accountsPerDevice: 16, devicesPerAccount: 2, leaseDays: 14 },

@@ -344,6 +344,22 @@ describe("a check of credentials (REGISTER without Contact, RFC 3261 §10.2.3)",
     expect(shard.newsOf("proof")).toHaveLength(3);
   });
 
+  test("at a place that never answers keeps nobody from asking where the account is", () => {
+    const shard = new BenchShard();
+    shard.directory.put(accountOf(1));
+    const place = {
+      authUsername: undefined,
+      proxy: "192.0.2.99",
+      alternateProxy: undefined,
+      transport: "auto",
+    } as const;
+    shard.prove(accountIdOf(1), wrong, place);
+    shard.run(100);
+    shard.prove(accountIdOf(1), right);
+    shard.run(100);
+    expect(shard.newsOf("proof")).toMatchObject([{ outcome: "accepted" }]);
+  });
+
   test("does not disturb the account's registration", () => {
     const shard = new BenchShard();
     const account = shard.add(1);
