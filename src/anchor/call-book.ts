@@ -32,6 +32,7 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 export interface Refusal {
   readonly status: number;
   readonly reason: string;
+  readonly retryAfterSec?: number;
 }
 
 /** Every running call of the shard and the last ones that ended; tells the pool of each change of state. */

@@ -16,7 +16,7 @@ import type { DeviceLink } from "./device-link.ts";
 import { cseqOf } from "./dialog.ts";
 import type { DialogLife } from "./dialog-life.ts";
 import { InboundCall } from "./inbound-call.ts";
-import { goneCallsMax } from "./limits.ts";
+import { goneCallsMax, overloadRetrySec } from "./limits.ts";
 import { RefusedInvites } from "./refused-invites.ts";
 import { replacedDialog } from "./replaced.ts";
 import { hopsLeft } from "./rewriting.ts";
@@ -69,8 +69,9 @@ export class InboundCalls {
       this.#core.received(nobody, "server", view);
       // Without state (RFC 3261 §8.2.7): a flood leaves nothing to keep, and nothing that we would repeat ten times to whom it names.
       this.#core.transactions.forget(tx);
-      const { status, reason } = refused;
-      const bytes = writeResponse(this.#core.writer, view, status, reason, { toTag, received: source });
+      const { status, reason, retryAfterSec } = refused;
+      const headers = retryAfterSec === undefined ? [] : [`Retry-After: ${retryAfterSec}`];
+      const bytes = writeResponse(this.#core.writer, view, status, reason, { toTag, received: source, headers });
       this.#core.sent(nobody, "server", bytes);
       this.#core.options.network.reply(source, bytes);
       return;
@@ -122,6 +123,10 @@ export class InboundCalls {
       if (call.accountId === accountId && call.isOpen && call.fromTag === fromTag && call.cseq === cseqOf(view)) {
         return { status: 482, reason: "Loop Detected" };
       }
+    }
+    if (this.#core.options.isOverloaded?.() === true) {
+      this.#core.count("callsShed");
+      return { status: 503, reason: "Service Unavailable", retryAfterSec: overloadRetrySec };
     }
     return this.#core.calls.refusal(accountId);
   }

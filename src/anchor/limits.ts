@@ -4,6 +4,8 @@
 
 /** Calls of one account that run at the same time, parked ones included; the next is answered 486. A person holds a few. */
 export const callsPerAccountMax = 16;
+/** What a 503 to a call tells the server that sent it while we do not keep up (RFC 3261 §21.5.4): strain that ends is over sooner. */
+export const overloadRetrySec = 2;
 /** Calls of a shard; the next is answered 503. At 100 calls/s of 3 min each 18,000 run. */
 export const callsMax = 24_000;
 /** Legs of one call: `devices_per_account` may be raised, this may not. RFC 5393 §5.3.3.2: forks are an amplifier. */

@@ -31,4 +31,6 @@ export interface AnchorOptions {
   readonly uplink: Uplink;
   readonly lane: Lane;
   readonly settings: AnchorSettings;
+  /** Whether new calls from servers are to be refused because a thread does not keep up; absent: never. */
+  readonly isOverloaded?: () => boolean;
 }

@@ -9,6 +9,7 @@ import type { TlsMaterial } from "../net/trust.ts";
 import { Lane } from "../observe/lanes.ts";
 import { openLog, startLog, type Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
+import { Strain } from "../observe/strain.ts";
 import { pageHandler } from "../page/handler.ts";
 import { createGateway } from "../push/gateway.ts";
 import { openSenders } from "../push/senders.ts";
@@ -16,13 +17,15 @@ import { storedVapidKeys } from "../push/vapid-keys.ts";
 import { unusableCertificates } from "./check/certificates.ts";
 import { urlPolicy } from "./url-policy.ts";
 import { openStore } from "../store/open.ts";
-import { systemClock } from "../time/clock.ts";
+import { type Clock, systemClock } from "../time/clock.ts";
 import { systemRandom } from "../time/random.ts";
 import { Pool } from "../workers/pool.ts";
 import type { Event } from "../workers/protocol.ts";
 import type { LogLevel } from "../workers/shard-start.ts";
 import { spawnShard } from "../workers/spawn-shard.ts";
 import { version } from "./version.ts";
+
+const strainEveryMs = 50;
 
 type ShardReady = Extract<Event, { kind: "ready" }>;
 
@@ -68,9 +71,11 @@ export async function startServer(
     const store = await openStore({ dataDir: config.dataDir, masterKey: config.masterKey, env, log, clock });
     closers.push(() => store.close());
 
-    const lanes = new SharedArrayBuffer(Lane.bytes(config.sip.shards));
+    const lanes = new SharedArrayBuffer(Lane.bytes(config.sip.shards + 1));
     const laneList = Array.from({ length: config.sip.shards }, (_, shard) => new Lane(lanes, shard));
-    const metrics = new Metrics({ lanes: laneList, startedAtMs: clock.wallMs() });
+    const main = new Lane(lanes, config.sip.shards);
+    const metrics = new Metrics({ lanes: laneList, main, startedAtMs: clock.wallMs() });
+    closers.push(watchStrain(main, clock));
 
     const policy = new EgressPolicy({ allow: config.sip.egressAllow, own: literal(config.sip.advertise), clock });
     const vapid = await storedVapidKeys(store);
@@ -208,4 +213,16 @@ function sipTls({ sip, http }: Config): TlsMaterial | undefined {
   const key = sip.tlsKey ?? http.tlsKey;
   if (sip.tlsPort === 0 || cert === undefined || key === undefined) return undefined;
   return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+}
+
+/** Notes how late the main thread's timer runs; returns what ends it. */
+function watchStrain(lane: Lane, clock: Clock): () => void {
+  const strain = new Strain(lane);
+  let dueAtMs = clock.nowMs() + strainEveryMs;
+  const timer = setInterval(() => {
+    const nowMs = clock.nowMs();
+    strain.note(nowMs - dueAtMs);
+    dueAtMs = nowMs + strainEveryMs;
+  }, strainEveryMs);
+  return () => clearInterval(timer);
 }

@@ -165,6 +165,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
         vapidPublicKey: options.vapidPublicKey,
       },
       metrics,
+      random: options.random,
       log,
     },
     certificateOf(config),

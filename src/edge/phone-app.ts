@@ -130,7 +130,7 @@ function deviceRoutes(parts: PhoneParts) {
         detail: {
           tags: ["Devices"],
           summary: "Send a harmless push; the answer tells what the provider said",
-          responses: answers({ 202: "TestPush" }),
+          responses: answers({ 202: "TestPush", 503: "Problem" }, { 503: "overloaded" }),
         },
       },
     );

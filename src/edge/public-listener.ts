@@ -2,6 +2,8 @@ import type { Server } from "bun";
 import type { HostPort } from "../config/config.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { StrainLevel } from "../observe/strain.ts";
+import type { Random } from "../time/random.ts";
 import type { Callers } from "./callers.ts";
 import { docsAsset } from "./docs.ts";
 import type { DeviceTokens } from "./device-tokens.ts";
@@ -18,6 +20,11 @@ const headerSec = 10;
 const requestSec = 30;
 /** Bodies between our limit and this one still get a problem document; Bun cuts off what is longer. */
 const socketBodyBytesMax = 4 * bodyBytesMax;
+/** Who comes new waits so long while a thread does not keep up, drawn at random lest all come back at once. */
+const shedSecMin = 5;
+const shedSecMax = 30;
+/** What only who comes new asks for. Phones that are known are served to the end: presence, tunnels, calls. */
+const shedPaths: ReadonlySet<string> = new Set(["/v1/devices", "/v1/subscriptions", "/v1/devices/me/test-push"]);
 /** Elysia looks for the path behind the eleventh character: a shorter host would lose it. */
 const elysiaHostCharsMin = 4;
 
@@ -39,6 +46,7 @@ export interface PublicParts {
   readonly tokens: DeviceTokens;
   readonly facts: ServerFacts;
   readonly metrics: Metrics;
+  readonly random: Random;
   readonly log: Log;
 }
 
@@ -101,9 +109,26 @@ export class PublicListener {
     const asked = isTunnel || url.host.length >= elysiaHostCharsMin ? request : withLongHost(request, url);
     const arrived = this.#parts.callers.arrived(asked, address);
     if (!arrived.ok) return this.#dress(problem(arrived.refusal), server);
+    if (this.#sheds(request, url)) return this.#dress(this.#shed(), server);
     if (!isTunnel) return this.#dress(await this.#plain(asked, url), server);
     const refusal = await this.#parts.door.enter(asked, url.searchParams, server);
     return refusal === undefined ? undefined : this.#dress(refusal, server);
+  }
+
+  #sheds(request: Request, url: URL): boolean {
+    if (request.method !== "POST" || !shedPaths.has(url.pathname)) return false;
+    return this.#parts.metrics.strain() >= StrainLevel.strained;
+  }
+
+  #shed(): Response {
+    this.#parts.metrics.requestShed();
+    const retryAfterSec = shedSecMin + this.#parts.random.next() * (shedSecMax - shedSecMin);
+    return problem({
+      status: 503,
+      code: "overloaded",
+      detail: "the server does not keep up, try again",
+      retryAfterSec,
+    });
   }
 
   #plain(request: Request, url: URL): Response | Promise<Response> {

@@ -47,6 +47,8 @@ const counterNames = [
   "faultsCommand",
   "faultsTick",
   "loopDelayMs",
+  "strain",
+  "callsShed",
 ] as const;
 
 export type CounterName = (typeof counterNames)[number];

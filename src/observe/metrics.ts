@@ -1,5 +1,6 @@
 import { Counter as PromCounter, Gauge, Histogram, Registry } from "prom-client";
 import { Counter, type CounterName, type Lane } from "./lanes.ts";
+import { worstStrain } from "./strain.ts";
 import { WakeFigures, wakeSteps, type WakeStep, type WakeSummary } from "./wake-figures.ts";
 
 /** Where on the main thread a fault was caught; the shards count theirs in their lanes. */
@@ -75,6 +76,7 @@ const plainCounters: readonly (readonly [string, string, CounterName])[] = [
   ["wakeline_register_refreshed_total", "Bindings renewed", "registerRefreshed"],
   ["wakeline_register_timeouts_total", "REGISTER transactions without a final answer", "registerTimeouts"],
   ["wakeline_outbound_calls_total", "Calls that phones made through a tunnel", "callsOutbound"],
+  ["wakeline_calls_shed_total", "New calls answered 503 because a thread does not keep up", "callsShed"],
   ["wakeline_sends_dropped_total", "Messages that a full socket did not take", "sendsDropped"],
   ["wakeline_malformed_dropped_total", "Messages dropped because they were no SIP", "malformedDropped"],
   ["wakeline_unmatched_dropped_total", "Messages dropped because nothing here awaits them", "unmatchedDropped"],
@@ -107,12 +109,15 @@ export class Metrics {
   /** As many as there are providers: the gateway knows four. */
   readonly #wakesByProvider = new Map<string, WakeFigures>();
   readonly #faults: Record<FaultPlace, number> = { http: 0, tunnel: 0, dispatch: 0, operator: 0, sweep: 0 };
+  readonly #main: Lane | undefined;
+  #requestsShed = 0;
   #tunnels: () => number = () => 0;
   #restarts: () => number = () => 0;
 
-  /** `lanes`: one a shard, in shard order. */
-  constructor(options: { readonly lanes: readonly Lane[]; readonly startedAtMs: number }) {
+  /** `lanes`: one a shard, in shard order. `main`: the main thread's, for its strain. */
+  constructor(options: { readonly lanes: readonly Lane[]; readonly main?: Lane; readonly startedAtMs: number }) {
     this.#lanes = options.lanes;
+    this.#main = options.main;
     const registers = [this.#registry];
     this.#wake = new Histogram({
       name: "wakeline_wake_seconds",
@@ -224,6 +229,16 @@ export class Metrics {
     this.#http.inc({ status: `${Math.trunc(status / 100)}xx` });
   }
 
+  /** A request was refused because a thread does not keep up. */
+  requestShed(): void {
+    this.#requestsShed++;
+  }
+
+  /** A level of `StrainLevel`, of the thread that is worst off. */
+  strain(): number {
+    return worstStrain(this.#main === undefined ? this.#lanes : [...this.#lanes, this.#main]);
+  }
+
   fault(where: FaultPlace): void {
     this.#faults[where]++;
   }
@@ -292,6 +307,18 @@ export class Metrics {
         this.#lanes.map((lane, shard) => [String(shard), lane.get(Counter[counter]) / divisor]),
       );
     }
+    this.#defineOne(
+      "gauge",
+      "wakeline_strain",
+      "0 keeps up, 1 sheds new devices and subscriptions, 2 new calls too",
+      () => this.strain(),
+    );
+    this.#defineOne(
+      "counter",
+      "wakeline_requests_shed_total",
+      "New devices and subscriptions answered 503 because a thread does not keep up",
+      () => this.#requestsShed,
+    );
     this.#defineOne("gauge", "wakeline_calls_running", "Calls relayed now", () => this.sum("callsRunning"));
   }
 

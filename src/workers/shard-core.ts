@@ -33,6 +33,8 @@ export interface ShardParts {
   readonly settings: AnchorSettings;
   /** Takes events upward; called at any time inside a datagram, command or tick. */
   readonly uplink: Uplink;
+  /** Whether new calls are to be refused; absent: never. */
+  readonly isOverloaded?: () => boolean;
 }
 
 /**
@@ -92,6 +94,7 @@ export class ShardCore implements NetworkReceiver {
       uplink,
       lane,
       settings,
+      ...(parts.isOverloaded === undefined ? {} : { isOverloaded: parts.isOverloaded }),
     });
   }
 

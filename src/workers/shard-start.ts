@@ -9,6 +9,7 @@ export interface ShardStart {
   /** How many shards there are: placement is computed from it. */
   readonly shards: number;
   readonly config: Config;
+  /** One lane a shard, and the main thread's behind them. */
   readonly lanes: SharedArrayBuffer;
   /** For the TLS listener; undefined when there is none. */
   readonly tls: TlsMaterial | undefined;

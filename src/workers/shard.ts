@@ -7,6 +7,7 @@ import { openNetwork, type LiveNetwork } from "../net/network-live.ts";
 import type { TlsMaterial } from "../net/trust.ts";
 import { Counter, Lane } from "../observe/lanes.ts";
 import { openLog, startLog } from "../observe/log.ts";
+import { Strain, StrainLevel } from "../observe/strain.ts";
 import { openDirectory } from "../store/directory.ts";
 import { systemClock } from "../time/clock.ts";
 import { systemRandom } from "../time/random.ts";
@@ -97,6 +98,8 @@ async function start(options: ShardStart): Promise<void> {
   const log = openLog(`shard ${shard}`);
   const clock = systemClock;
   const lane = new Lane(options.lanes, shard);
+  const main = new Lane(options.lanes, options.shards);
+  const strain = new Strain(lane);
   const egress = new EgressPolicy({
     allow: sip.egressAllow,
     own: sip.advertise === undefined ? [] : [sip.advertise],
@@ -151,6 +154,8 @@ async function start(options: ShardStart): Promise<void> {
     log,
     settings: { deadlineSec: wake.deadlineSec, ring: wake.ring, userAgent: sip.userAgent, shard },
     uplink: { emit },
+    // Every call is work for the main thread as well: pushes and tunnels.
+    isOverloaded: () => strain.level === StrainLevel.severe || main.get(Counter.strain) === StrainLevel.severe,
   });
   core = receiver;
   const accounts = receiver.start();
@@ -163,6 +168,7 @@ async function start(options: ShardStart): Promise<void> {
     const nowMs = clock.nowMs();
     // A peak fades within a second, so that who reads once a second sees it.
     lane.set(Counter.loopDelayMs, Math.max(0, nowMs - dueAtMs, lane.get(Counter.loopDelayMs) * peakFade));
+    strain.note(nowMs - dueAtMs);
     dueAtMs = nowMs + tickMs;
     receiver?.tick(nowMs);
   }, tickMs);

@@ -723,3 +723,33 @@ describe("bounds", () => {
     });
   });
 });
+
+describe("while a thread does not keep up", () => {
+  test("a new call is answered 503 with Retry-After and leaves nothing; a running one goes on; after it calls come in again", () => {
+    const { bench, server, alice, mobile } = scene();
+    const running = server.invites(alice);
+    server.gets(100);
+    mobile.opens({ call: bench.wakes("mobile").call });
+    mobile.answers(mobile.gets("INVITE"), 200);
+    const answered = server.gets(200);
+    server.inDialog("ACK", running, answered);
+    mobile.gets("ACK");
+
+    bench.isOverloaded = true;
+    const shed = server.invites(alice);
+    const refusal = server.gets(503);
+    expect(refusal.get("Retry-After")).toBe("2");
+    expect(refusal.get("Call-ID")).toBe(shed.get("Call-ID"));
+    expect(bench.count("callsShed")).toBe(1);
+    expect(bench.anchor.sizes()).toMatchObject({ inboundCalls: 1 });
+    mobile.nothing();
+    server.inDialog("BYE", running, answered);
+    mobile.answers(mobile.gets("BYE"), 200);
+    server.gets(200);
+
+    bench.isOverloaded = false;
+    server.invites(alice);
+    server.gets(100);
+    mobile.gets("INVITE");
+  });
+});

@@ -421,6 +421,8 @@ export class AnchorBench implements Network, Locator, AccountBook, Directory {
   readonly #accounts: BenchAccount[] = [];
   readonly #phones = new Map<DeviceId, BenchPhone>();
   readonly #endpoints: Endpoint[] = [];
+  /** A thread does not keep up. */
+  isOverloaded = false;
   readonly #view = new SipView();
   #serial = 0;
   #tunnels = 0;
@@ -436,6 +438,7 @@ export class AnchorBench implements Network, Locator, AccountBook, Directory {
       uplink: { emit: (event) => this.#onEvent(event) },
       lane: this.lane,
       settings: { deadlineSec: 40, ring: "on_device", userAgent: "Wakeline", shard: 0, ...settings },
+      isOverloaded: () => this.isOverloaded,
     });
   }
 

@@ -35,7 +35,7 @@ test("a shard runs the commands that came before it was ready", async () => {
         shard: 0,
         shards: 1,
         config,
-        lanes: new SharedArrayBuffer(Lane.bytes(1)),
+        lanes: new SharedArrayBuffer(Lane.bytes(2)),
         tls: undefined,
         vaultKeys: store.vaultKeys,
         logLevel: "error",
