@@ -179,8 +179,7 @@ describe("demo --page, in Chromium", () => {
     await phoneIn(tab, "Bob").getByRole("button", { name: "Answer" }).click();
     await phoneIn(tab, "Alice").getByText("Talking").waitFor();
     // Nobody who looks at the page needs a notification.
-    const [worker] = context.serviceWorkers().filter((one) => one.url().endsWith("/service-worker.js"));
-    expect(await worker?.evaluate(notes)).toEqual([]);
+    expect(await (await workerOf(context, "bob")).evaluate(notes)).toEqual([]);
     await pushes.end();
     await context.close();
   });
