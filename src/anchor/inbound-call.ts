@@ -241,8 +241,7 @@ export class InboundCall implements Cancellable {
     this.#core.alarms.clear(leg.silence);
     if (!leg.wakeable || leg.wakes >= wakesMax) return;
     leg.silence = this.#core.alarms.set(this.#core.nowMs() + afterMs, () => {
-      const isHere = this.#core.links.find(leg.deviceId)?.isOpen === true;
-      if (isHere || leg.isDone || !this.isOpen || this.#core.nowMs() >= this.#deadlineMs) return;
+      if (leg.isDone || !this.isOpen || this.#core.nowMs() >= this.#deadlineMs) return;
       this.#pushes.wake([leg], leg.wakes === 0 ? undefined : why);
     });
   }

@@ -60,6 +60,22 @@ describe("a BYE that is challenged and never comes again, RFC 3261 §15.1.1 and 
     expect(bench.anchor.sizes().alarms).toBe(0);
   });
 
+  test("... also when the answer to the second takes its time", () => {
+    const { bench, server, mobile, invite, answer } = talking();
+    mobile.inAnswered("BYE", invite, answer);
+    server.answers(server.gets("BYE"), 401, { lines: challenge });
+    mobile.gets(401);
+    bench.pass(31_000);
+    mobile.inAnswered("BYE", invite, answer);
+    const again = server.gets("BYE");
+    bench.pass(3_000);
+    expect(new Set(server.inbox.splice(0).map(({ branch }) => branch))).toEqual(new Set([again.branch]));
+    server.answers(again, 200);
+    mobile.gets(200);
+    bench.pass(60_000);
+    server.nothing();
+  });
+
   test("... and the far end's own BYE in the meantime is the end", () => {
     const { bench, server, mobile, invite, answer, answered } = talking();
     mobile.inAnswered("BYE", invite, answer);

@@ -228,7 +228,7 @@ describe("who is chosen", () => {
       const bench = new AnchorBench();
       const server = bench.addServer();
       const alice = bench.addAccount("alice", server, { mobile: {}, tablet: {}, desk: {} });
-      const carol = bench.addAccount("carol", server, { mobile: {} });
+      const carol = bench.addAccount("carol", server, { mobile: {}, tablet: {} });
       const [mobile, tablet] = [bench.phone("mobile"), bench.phone("tablet")];
       mobile.opens();
       tablet.opens();
@@ -253,6 +253,7 @@ describe("who is chosen", () => {
       // Another account's phone is not in that call, whatever it is told; and a call that is not here is the phones' to refuse.
       server.invites(carol, { lines: [line] });
       mobile.gets("INVITE");
+      tablet.gets("INVITE");
       server.invites(alice, { lines: [`${header}: unknown;to-tag=a;from-tag=b`] });
       tablet.gets("INVITE");
     },
