@@ -77,6 +77,25 @@ describe("a wrong password", () => {
     await becomes(phone, "registered");
   });
 
+  test("keeps an account for nobody: its owner comes, and whoever claimed it hears none of his calls", async () => {
+    const account = lab.account();
+    const squatter = await lab.phone();
+    await squatter.subscribes({ ...account, password: "no idea" });
+    await squatter.presence("background");
+    expect(await registrationOf(squatter)).toMatchObject({ state: "refused" });
+    const owner = await lab.phone();
+    expect((await owner.subscribes(account)).status).toBe(201);
+    await owner.presence("background");
+    await becomes(owner, "registered");
+    expect(((await squatter.http("GET", "/v1/subscriptions")).body as unknown as unknown[]).length).toBe(0);
+    const invite = lab.provider.sends("INVITE", account.username);
+    expect((await owner.push("call")).callId).toBe(invite.get("Call-ID"));
+    lab.provider.cancels(invite);
+    // A third device of the owner's proves the same password, and nobody goes.
+    expect((await (await lab.phone()).subscribes(account)).status).toBe(201);
+    expect((await owner.http("GET", `/v1/subscriptions/${owner.subscription}`)).status).toBe(200);
+  });
+
   test("does not join an account: 403, and the first device goes on", async () => {
     const { phone, account } = await lab.sleeper();
     const intruder = await lab.phone();
