@@ -41,6 +41,19 @@ case "$1" in start) start ;; stop) stop ;; restart) stop; start ;; enable) test 
 /** Folders of the system that the manual names. */
 const systemFolders = ["/etc/wakeline", "/etc/systemd/system", "/var/lib/wakeline", "/usr/local/bin", "/root"];
 
+/** Desks whose server may run: what is open when a run ends, a failed one say, ends with it. */
+const open = new Set<string>();
+process.once("exit", () => {
+  for (const folder of open) {
+    const pid = Number(readIfThere(join(folder, "pid")));
+    if (pid > 0) endGroup(pid);
+  }
+});
+
+function readIfThere(file: string): string {
+  return existsSync(file) ? readFileSync(file, "utf8") : "";
+}
+
 /**
  * A desk at which one page of the manual is followed from top to bottom: a folder that looks like the repository, commands that
  * stand in for those of the system, folders of the system below it, a server started and stopped as the page says.
@@ -56,7 +69,11 @@ export class Desk {
     const made = tempFolder("manual");
     const { path } = made;
     this.folder = path;
-    this.#remove = () => made.remove();
+    this.#remove = () => {
+      open.delete(path);
+      made.remove();
+    };
+    open.add(path);
     for (const name of [
       "src",
       "sdk",
