@@ -170,6 +170,7 @@ export class KeeperBed {
       lane: this.lane,
       userAgent: "Wakeline",
       events: {
+        onRegistration: () => undefined,
         onChanged: () => undefined,
         onModeLearned: () => undefined,
         onPresenceDone: () => undefined,

@@ -31,7 +31,9 @@ type ProveCommand = Omit<Extract<Command, { kind: "prove" }>, "kind">;
 
 /** News from the registrations of a shard. */
 export interface KeeperEvents {
-  /** Into registered, refused, retrying or idle; not for refreshes. */
+  /** The account became registered, or is no longer. */
+  onRegistration(accountId: AccountId, isRegistered: boolean): void;
+  /** Into registered, refused, retrying or idle; not for refreshes, and of many that register for the first time in one tick only some. */
   onChanged(row: RegistrationIndex, accountId: AccountId, status: RegistrationStatus): void;
   onModeLearned(accountId: AccountId, mode: Exclude<RegistrationMode, "auto">): void;
   onPresenceDone(requestId: number, isPending: boolean, status: RegistrationStatus): void;
@@ -70,6 +72,8 @@ export interface KeeperOptions {
 
 /** Rows that there is room for at the start; more come as accounts do. */
 const volatileRowsMin = 1024;
+/** A cold start is no news of each: who watches gets 100 a second. */
+const toldFirstMax = 32;
 /** A row that was bound before the restart whose route was not known then is looked at again this often. */
 const verifyEveryMs = 1000;
 
@@ -92,6 +96,8 @@ export class Keeper {
   readonly #presences: PresenceRequests;
   readonly #proofs: Proofs;
   #verifyAtMs = 0;
+  /** Of those who became registered in this tick, as nobody had reason to doubt: so many were told of. */
+  #toldFirst = 0;
 
   constructor(options: KeeperOptions) {
     const { clock, random, network, locator, directory, columns, lane, userAgent, events } = options;
@@ -119,7 +125,7 @@ export class Keeper {
       pool,
       lane,
       userAgent,
-      events: { onState: (row, state) => this.#onState(row, state) },
+      events: { onState: (row, state, before) => this.#onState(row, state, before) },
     });
     this.#conduct = new Conduct(
       this.#ledger,
@@ -169,6 +175,7 @@ export class Keeper {
     this.#attempts.setNow(nowMs);
     this.#ledger.followClock(nowMs);
     this.#roll.step();
+    this.#toldFirst = 0;
     this.#attempts.tick(nowMs);
     this.#presences.tick(nowMs);
     if (this.#proofs.size > 0) this.#proofs.tick(nowMs);
@@ -401,11 +408,17 @@ export class Keeper {
     if (profiles.release(profile)) registrars.release(profile.registrar);
   }
 
-  #onState(row: RegistrationIndex, state: RegistrationStateNumber): void {
+  #onState(row: RegistrationIndex, state: RegistrationStateNumber, before: RegistrationStateNumber): void {
     if (!this.#lookups.isLive(row)) return;
-    const isNews = state !== RegistrationStateId.registering && state !== RegistrationStateId.unregistering;
-    const now = this.#attempts.nowMs;
-    if (isNews) this.#events.onChanged(row, this.#columns.accountId(row), this.#ledger.status(row, now));
+    if (state !== RegistrationStateId.registering && state !== RegistrationStateId.unregistering) {
+      const accountId = this.#columns.accountId(row);
+      const isRegistered = state === RegistrationStateId.registered;
+      this.#events.onRegistration(accountId, isRegistered);
+      const isFirst = isRegistered && before === RegistrationStateId.registering;
+      if (!isFirst || ++this.#toldFirst <= toldFirstMax) {
+        this.#events.onChanged(row, accountId, this.#ledger.status(row, this.#attempts.nowMs));
+      }
+    }
     this.#presences.onState(row, state);
   }
 }

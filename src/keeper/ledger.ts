@@ -39,7 +39,7 @@ const gauges = [
 
 export interface LedgerEvents {
   /** The row came into another state. */
-  onState(row: RegistrationIndex, state: RegistrationStateNumber): void;
+  onState(row: RegistrationIndex, state: RegistrationStateNumber, before: RegistrationStateNumber): void;
 }
 
 /**
@@ -341,7 +341,7 @@ export class Ledger {
     this.#countState(row, before, -1);
     this.#countState(row, after, 1);
     this.columns.seal(row);
-    this.#events.onState(row, after);
+    this.#events.onState(row, after, before);
   }
 
   setReason(row: RegistrationIndex, reason: string): void {

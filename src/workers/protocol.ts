@@ -194,7 +194,7 @@ export type Event =
       readonly call: CallSummary | undefined;
       readonly ladder: readonly LadderEntry[];
     }
-  /** A change worth telling: into registered, refused, retrying, idle. Not sent for refreshes. */
+  /** A change worth telling: into registered, refused, retrying, idle. Not sent for refreshes, nor for each of many first registrations at once. */
   | { readonly kind: "registrationChanged"; readonly accountId: AccountId; readonly status: RegistrationStatus }
   /** The registrar took an account's credentials for another realm than before: its operator renamed it, or it is another registrar. */
   | {

@@ -68,10 +68,10 @@ export class ShardCore implements NetworkReceiver {
       log: parts.log,
       userAgent: settings.userAgent,
       events: {
-        onChanged: (_row: RegistrationIndex, accountId: AccountId, status) => {
-          uplink.emit({ kind: "registrationChanged", accountId, status });
-          this.#anchor.onRegistration(accountId, status.state === "registered");
-        },
+        onRegistration: (accountId: AccountId, isRegistered: boolean) =>
+          this.#anchor.onRegistration(accountId, isRegistered),
+        onChanged: (_row: RegistrationIndex, accountId: AccountId, status) =>
+          uplink.emit({ kind: "registrationChanged", accountId, status }),
         onModeLearned: (accountId: AccountId, mode) => uplink.emit({ kind: "modeLearned", accountId, mode }),
         onPresenceDone: (requestId, pending, status) =>
           uplink.emit({ kind: "presenceDone", requestId, pending, status }),

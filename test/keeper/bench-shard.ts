@@ -174,6 +174,7 @@ export class BenchShard {
 
   #makeKeeper(): Keeper {
     const events: KeeperEvents = {
+      onRegistration: () => {},
       onChanged: (_row, accountId, status) => this.news.push({ kind: "changed", accountId, status }),
       onModeLearned: (accountId, mode) => this.news.push({ kind: "mode", accountId, mode }),
       onPresenceDone: (requestId, isPending, status) =>

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Header } from "../../src/sip/message/header.ts";
 import { parseUriText, uriParam } from "../../src/sip/uri.ts";
 import { lineOf } from "../fakes/virtual-registrar.ts";
-import { BenchShard } from "./bench-shard.ts";
+import { accountOf, BenchShard } from "./bench-shard.ts";
 
 describe("a registration, RFC 3261 §10.2", () => {
   test("challenges are answered, and the state is registered with what was granted", () => {
@@ -262,4 +262,23 @@ describe("non-INVITE client transaction, RFC 3261 §17.1.2", () => {
     shard.run(400);
     expect(shard.state(account)).toBe("registering");
   });
+});
+
+test("of many that register at once some are told, of those that were in trouble all", () => {
+  const shard = new BenchShard({ registrar: { open: true }, rows: 2048 });
+  for (let n = 1; n <= 500; n++) shard.directory.put(accountOf(n));
+  shard.keeper.start();
+  shard.run(2000);
+  expect(shard.count("registrationsRegistered")).toBe(500);
+  const told = shard.newsOf("changed").length;
+  expect(told).toBeWithin(32, 400);
+  // All lapse; that they did, and that they are back, is news.
+  shard.registrar.isSilent = true;
+  shard.run(900_000, 50);
+  expect(shard.count("registrationsRetrying")).toBe(500);
+  shard.registrar.isSilent = false;
+  shard.run(60_000, 50);
+  expect(shard.count("registrationsRegistered")).toBe(500);
+  const states = shard.newsOf("changed").map(({ status }) => status.state);
+  expect(states.filter((state) => state === "registered").length).toBe(told + 500);
 });
