@@ -40,16 +40,19 @@ export async function openBridge(tunnel: Tunnel): Promise<Bridge> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const proxy = `sip:127.0.0.1:${port};transport=tcp;lr`;
-  tunnel.onMessage = (text) => stack?.write(withUs(text, proxy));
+  tunnel.onMessage = (text) => stack?.write(withUs(text, port));
   return {
-    proxy,
+    proxy: proxyOf(port),
     close() {
       tunnel.close();
       stack?.destroy();
       server.close();
     },
   };
+}
+
+function proxyOf(port: number): string {
+  return `sip:127.0.0.1:${port};transport=tcp;lr`;
 }
 
 /** The first whole message of a stream (RFC 3261 §18.3), or a keep-alive as "". */
@@ -64,34 +67,43 @@ function takeMessage(bytes: Buffer): { readonly message: string; readonly bytes:
 }
 
 /**
- * Towards the stack: our Record-Route in what makes a dialog, so that the stack's later requests come here too and do not go to the far end by
- * themselves (RFC 3261 §16.6 step 4). The nearest proxy stands first in a request and last in a response (§12.1).
+ * Towards the stack: as a proxy on TCP does it. Our Via on top of a request, for a stack sends its answer by what that says and knows no
+ * WebSocket; our Record-Route in what makes a dialog, so that the stack's later requests come here too and do not go to the far end by
+ * themselves (RFC 3261 §16.6 steps 4 and 8). The nearest proxy stands first in a request and last in an answer (§12.1).
  */
-function withUs(message: string, proxy: string): string {
+function withUs(message: string, port: number): string {
   const end = message.indexOf("\r\n\r\n");
   const head = message.slice(0, end);
-  const line = `Record-Route: <${proxy}>`;
-  if (new RegExp(`^(?:${dialogMakers}) `).test(head)) {
-    if (/^(?:to|t)\s*:.*;\s*tag=/im.test(head)) return message;
-    return message.replace("\r\n", `\r\n${line}\r\n`);
+  const recordRoute = `Record-Route: <${proxyOf(port)}>`;
+  if (!head.startsWith("SIP/2.0 ")) {
+    const branch = /^(?:via|v)\s*:[^\r\n]*?;\s*branch=([^;,\s]+)/im.exec(head)?.[1] ?? "";
+    const makesDialog = new RegExp(`^(?:${dialogMakers}) `).test(head) && !/^(?:to|t)\s*:.*;\s*tag=/im.test(head);
+    // The same for a request and its CANCEL or ACK, as the branch below is.
+    const ours = [`Via: SIP/2.0/TCP 127.0.0.1:${port};branch=${branch}.b`, ...(makesDialog ? [recordRoute] : [])];
+    return message.replace("\r\n", `\r\n${ours.join("\r\n")}\r\n`);
   }
   const makesDialog =
     /^SIP\/2\.0 (?:10[1-9]|1[1-9]\d|2\d\d) /.test(head) &&
     new RegExp(`^cseq\\s*:\\s*\\d+\\s+(?:${dialogMakers})\\s*$`, "im").test(head);
-  return makesDialog ? `${head}\r\n${line}${message.slice(end)}` : message;
+  return makesDialog ? `${head}\r\n${recordRoute}${message.slice(end)}` : message;
 }
 
-/** Towards Wakeline: without the Route that led here, and without the Record-Route that a stack's answer repeats. */
+/** Towards Wakeline: without our Via, the Route that led here, and the Record-Route that a stack's answer repeats. */
 function withoutUs(message: string, port: number): string {
   const end = message.indexOf("\r\n\r\n");
-  const ours = new RegExp(`<sip:127\\.0\\.0\\.1:${port}\\b[^>]*>[^,]*(?:,\\s*)?`);
+  const isAnswer = message.startsWith("SIP/2.0 ");
+  const route = new RegExp(`<sip:127\\.0\\.0\\.1:${port}\\b[^>]*>[^,]*(?:,\\s*)?`);
+  const via = new RegExp(`SIP\\s*/\\s*2\\.0\\s*/\\s*TCP\\s+127\\.0\\.0\\.1:${port}\\b[^,]*(?:,\\s*)?`, "i");
   const lines = message
     .slice(0, end)
     .split("\r\n")
     .flatMap((line) => {
-      const [, name, value] = /^((?:record-)?route\s*:\s*)(.*)$/i.exec(line) ?? [];
-      if (name === undefined || value === undefined) return [line];
-      const left = value.replace(ours, "").trim().replace(/,$/, "");
+      const [, name, isVia, value] = /^((?:(via|v)|(?:record-)?route)\s*:\s*)(.*)$/i.exec(line) ?? [];
+      if (name === undefined || value === undefined || (isVia !== undefined && !isAnswer)) return [line];
+      const left = value
+        .replace(isVia === undefined ? route : via, "")
+        .trim()
+        .replace(/,$/, "");
       return left === "" ? [] : [`${name}${left}`];
     });
   return `${lines.join("\r\n")}${message.slice(end)}`;
