@@ -154,7 +154,7 @@ function subscriptionRoutes(parts: PhoneParts) {
           tags,
           summary: "Keep an account reachable",
           description:
-            "The account of another device of the same app is joined once the registrar has accepted the credentials given here.",
+            "The account of another device of the same app is joined once the registrar has accepted the credentials given here; 409 `otherServer` when that device keeps it at another server.",
           responses: bodyAnswers({ 201: "Subscription", 403: "Problem", 409: "Problem", 503: "Problem" }),
         },
       },
