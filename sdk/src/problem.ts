@@ -31,6 +31,7 @@ export const problemCodes = [
   "methodNotAllowed",
   "notFound",
   "otherServer",
+  "overloaded",
   "registrarUnavailable",
   "subprotocol",
   "ticketNotGood",
