@@ -215,6 +215,14 @@ export class Anchor {
     this.#parts.outbound.drain();
   }
 
+  /** The shard is about to end: nothing is left to ring. Calls that were answered go on without us. */
+  giveUp(): void {
+    const { inbound, outbound, relay } = this.#parts;
+    inbound.giveUp();
+    outbound.giveUp();
+    relay.giveUp();
+  }
+
   /** Calls that have not ended. */
   get running(): number {
     return this.#parts.core.calls.running;

@@ -170,6 +170,11 @@ export class InboundCall implements Cancellable {
     if (silenceMs !== undefined && leg.wakes === 1 && leg.tx === undefined) this.#wakeLater(leg, silenceMs, "silent");
   }
 
+  /** Nobody is waited for any longer, as behind the deadline. */
+  giveUp(): void {
+    this.#onDeadline();
+  }
+
   /** The device is no longer the account's. */
   removeDevice(deviceId: DeviceId): void {
     const leg = this.#legs.get(deviceId);

@@ -54,6 +54,11 @@ export class InboundCalls {
     this.#isDraining = true;
   }
 
+  /** Ends every call that has no answer. */
+  giveUp(): void {
+    for (const call of this.#calls.values()) call.giveUp();
+  }
+
   /** A new INVITE for the account, from its server. */
   onInvite(tx: ServerTransaction, view: SipView, source: Source, row: RegistrationIndex): void {
     const { book, directory } = this.#core.options;

@@ -73,6 +73,11 @@ export class Outbound {
     this.#isDraining = true;
   }
 
+  /** What waits for its server's address waits no longer. */
+  giveUp(): void {
+    for (const pending of this.#pending) this.#giveUp(pending, 503, "Service Unavailable");
+  }
+
   /** The account of the device that a request says it is from (or to): user as written or escaped, host without case. */
   accountOf(
     view: SipView,

@@ -15,7 +15,7 @@ import { isChallenge, type DialogLife, type Direction } from "./dialog-life.ts";
 import { wayOf } from "./far-end.ts";
 import type { Flow } from "./flow.ts";
 import { relaysPerDeviceMax, timerCMs } from "./limits.ts";
-import { reasonOf } from "./reason.ts";
+import { reasonOf, shardLostReason } from "./reason.ts";
 import { hopsLeft, requestToPhone, requestToServer } from "./rewriting.ts";
 
 /** Called with each response before it is passed on. */
@@ -234,6 +234,17 @@ export class Relay {
     for (const { asker } of this.asking(link)) {
       if (asker.tx.method === Method.invite && asker.finalStatus === 0 && asker.tx.lastStatus > 100) {
         transactions.repeat(asker.tx);
+      }
+    }
+  }
+
+  /** INVITEs of phones that have no final answer are taken back, and get one. */
+  giveUp(): void {
+    for (const link of this.#asking.keys()) {
+      for (const relayed of this.asking(link)) {
+        if (relayed.asker.tx.method !== Method.invite) continue;
+        relayed.cancel(shardLostReason);
+        relayed.fail(503, "Service Unavailable");
       }
     }
   }

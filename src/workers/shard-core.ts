@@ -150,11 +150,21 @@ export class ShardCore implements NetworkReceiver {
     } catch (cause) {
       this.#fault("faultsTick", cause);
     }
+    if (this.#draining && !this.#drained && nowMs >= this.#drainUntilMs) this.#giveUp();
     this.#parts.network.flush();
     if (this.#draining && !this.#drained && (this.#anchor.running === 0 || nowMs >= this.#drainUntilMs)) {
       this.#drained = true;
       this.#keeper.flushColumns(true);
       this.#parts.uplink.emit({ kind: "drained" });
+    }
+  }
+
+  /** The time for draining is over: what has no answer yet gets one while we can still give it. */
+  #giveUp(): void {
+    try {
+      this.#anchor.giveUp();
+    } catch (cause) {
+      this.#fault("faultsTick", cause);
     }
   }
 

@@ -127,6 +127,23 @@ describe("a call from the phone", () => {
     expect(bench.anchor.sizes().outbound).toBe(0);
   });
 
+  test("given up by a shard that ends: CANCEL to the server, 503 to the phone, also when no server was found yet", () => {
+    const { bench, server, alice, mobile } = scene("tcp");
+    mobile.request("INVITE", alice);
+    mobile.gets(100);
+    const passed = server.gets("INVITE");
+    server.answers(passed, 180);
+    mobile.gets(180);
+    alice.serverKnown = false;
+    mobile.request("INVITE", alice);
+    mobile.gets(100);
+    bench.anchor.giveUp();
+    mobile.gets(503);
+    mobile.gets(503);
+    expect(server.gets("CANCEL").branch).toBe(passed.branch);
+    expect(bench.anchor.running).toBe(0);
+  });
+
   test("timer C, RFC 3261 §16.6: a server that rings for ever is stopped", () => {
     const { bench, server, alice, mobile } = scene("tcp");
     mobile.request("INVITE", alice);

@@ -147,6 +147,29 @@ describe("an app that is ended while it rings", () => {
 });
 
 describe("a shard that drains", () => {
+  test("has told everybody when its time is over: phones fall silent, callers hear that nobody is there", () => {
+    const world = calm(7);
+    const phones = [...world.phones.values()];
+    for (const phone of phones.slice(20, 23)) phone.openNow();
+    world.run(500);
+    for (const phone of phones.slice(20, 23)) phone.call(phone.accounts[0]?.username ?? "", "callee1");
+    const calls = Array.from({ length: 5 }, (_, n) => world.trunk.place(`u${n + 1}`, patient));
+    const rings = (): number => phones.filter(({ ringing }) => ringing.size > 0).length;
+    world.wire.runUntil(() => rings() === 5, 10_000);
+    world.command({ kind: "drain", drainMs: 20 });
+    world.run(50);
+    expect(world.isDrained).toBe(true);
+    expect(rings()).toBe(0);
+    const answers = calls.flatMap((call) => (call?.dialog === undefined ? [call?.asked?.finalStatus] : []));
+    expect(answers.length).toBeGreaterThan(0);
+    expect(new Set(answers)).toEqual(new Set([480]));
+    const asked = phones.slice(20, 23).flatMap((phone) => [...phone.asked.values()]);
+    const invites = asked.filter(({ request }) => request.method === "INVITE");
+    expect(invites.filter(({ finalStatus }) => finalStatus === 0)).toEqual([]);
+    expect(invites.some(({ finalStatus }) => finalStatus === 503)).toBe(true);
+    expect(world.violations).toEqual([]);
+  });
+
   test("lets calls end, takes no new one, and says when it is done", () => {
     const world = calm(2);
     for (let n = 1; n <= 10; n++) world.trunk.place(`u${n}`, patient);
