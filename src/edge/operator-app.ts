@@ -111,6 +111,7 @@ export function summaryOf(parts: OperatorParts) {
     startedAt: rfc3339(parts.startedAtMs),
     uptimeSec: Math.round((clock.wallMs() - parts.startedAtMs) / 1_000),
     ready: readiness(parts),
+    strain: metrics.strain(),
     ...store.counts(),
     tunnels: tunnels.size,
     registrations: metrics.registrations(),

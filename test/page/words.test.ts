@@ -3,6 +3,7 @@ import type { AccountDevice, Happening, Registration } from "../../src/page/api/
 import { callerText } from "../../src/page/words/calls.ts";
 import { bytes, count, duration, fromNow, millis, share, statusesText, timeOf } from "../../src/page/words/figures.ts";
 import { wordsOf } from "../../src/page/words/happenings.ts";
+import { readinessOf } from "../../src/page/words/readiness.ts";
 import { healthOf } from "../../src/page/words/registrar-health.ts";
 import { storyOf } from "../../src/page/words/registration.ts";
 
@@ -201,4 +202,28 @@ test("a registrar is healthy when it answers, and a breaker tells more than that
   expect(healthOf({ ...registrar, lossRatio: 0.4 }).text).toBe("Losing messages");
   expect(healthOf({ ...registrar, breaker: "halfOpen", latestStatuses: [] }).text).toBe("Probing");
   expect(healthOf({ ...registrar, breaker: "open" })).toEqual({ tone: "bad", text: "Paused" });
+});
+
+describe("how the server is", () => {
+  const ready = { ready: { ok: true, reasons: [] }, strain: 0 };
+
+  test("ready, locked, silent or not asked yet", () => {
+    expect(readinessOf(ready, false, undefined)).toEqual({ tone: "good", text: "Ready" });
+    expect(readinessOf(ready, true, undefined).text).toBe("Locked");
+    expect(readinessOf(ready, false, 75)).toEqual({ tone: "bad", text: "No answer", why: "for 1 min 15 s" });
+    expect(readinessOf(undefined, false, undefined).text).toBe("Asking");
+  });
+
+  test("what is refused under strain is told", () => {
+    expect(readinessOf({ ...ready, strain: 1 }, false, undefined)).toMatchObject({ tone: "warn", text: "Ready" });
+    expect(readinessOf({ ...ready, strain: 2 }, false, undefined)).toMatchObject({ tone: "bad", text: "Overloaded" });
+  });
+
+  test("draining is no fault, a shard that is not ready is", () => {
+    const of = (...reasons: readonly string[]) =>
+      readinessOf({ ready: { ok: false, reasons }, strain: 0 }, false, undefined);
+    expect(of("draining")).toEqual({ tone: "warn", text: "Draining" });
+    expect(of("shard 1 is not ready")).toEqual({ tone: "bad", text: "Not ready", why: "shard 1 is not ready" });
+    expect(of("shard 1 is not ready", "draining")).toMatchObject({ tone: "bad", text: "Draining" });
+  });
 });

@@ -41,6 +41,8 @@ export interface Summary {
   readonly startedAt: string;
   readonly uptimeSec: number;
   readonly ready: { readonly ok: boolean; readonly reasons: readonly string[] };
+  /** 0: it keeps up; 1: new devices and subscriptions are refused; 2: new calls too. */
+  readonly strain: number;
   readonly devices: number;
   readonly accounts: number;
   readonly subscriptions: number;

@@ -3,7 +3,7 @@ import { door } from "../api/ask.ts";
 import { hrefOf, type Route } from "../model/route.ts";
 import { isLive, nowMs, route, silentSinceMs, summary } from "../state/live.ts";
 import { count, duration } from "../words/figures.ts";
-import type { Tone } from "../words/registration.ts";
+import { readinessOf } from "../words/readiness.ts";
 import { Badge } from "./badge.tsx";
 
 const links: readonly { readonly route: Route; readonly text: string; readonly also: readonly string[] }[] = [
@@ -97,32 +97,16 @@ function chipped(shards: readonly ShardFigures[]): readonly ShardFigures[] {
 }
 
 function Readiness({ known }: { readonly known: Summary | undefined }) {
-  const { tone, text, why } = readinessOf(known);
+  const sinceMs = silentSinceMs.value;
+  const { tone, text, why } = readinessOf(
+    known,
+    door.value !== "open" && door.value !== "unknown",
+    sinceMs === undefined ? undefined : (nowMs.value - sinceMs) / 1_000,
+  );
   return (
     <>
       <Badge tone={tone} text={text} />
       {why !== undefined && <span class="why">{why}</span>}
     </>
   );
-}
-
-function readinessOf(known: Summary | undefined): {
-  readonly tone: Tone;
-  readonly text: string;
-  readonly why?: string;
-} {
-  if (door.value !== "open" && door.value !== "unknown") return { tone: "quiet", text: "Locked" };
-  const sinceMs = silentSinceMs.value;
-  if (sinceMs !== undefined) {
-    return { tone: "bad", text: "No answer", why: `for ${duration((nowMs.value - sinceMs) / 1_000)}` };
-  }
-  if (known === undefined) return { tone: "busy", text: "Asking" };
-  if (known.ready.ok) return { tone: "good", text: "Ready" };
-  const others = known.ready.reasons.filter((reason) => reason !== "draining");
-  const isDraining = others.length < known.ready.reasons.length;
-  return {
-    tone: isDraining && others.length === 0 ? "warn" : "bad",
-    text: isDraining ? "Draining" : "Not ready",
-    ...(others.length === 0 ? {} : { why: others.join(", ") }),
-  };
 }
