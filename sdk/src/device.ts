@@ -1,4 +1,4 @@
-import { callApi, globalFetch, timeoutMsDefault, type CallOptions, type Fetch } from "./fetch.ts";
+import { callApi, globalFetch, patientMs, timeoutMsDefault, type CallOptions, type Fetch } from "./fetch.ts";
 import { WakelineProblem } from "./problem.ts";
 import { judgeCall, type CallDecision } from "./push.ts";
 import type {
@@ -33,7 +33,7 @@ const decideMsMax = 3_000;
 
 /**
  * One enrolled installation. Every method rejects with `WakelineProblem` when the server refuses, cannot be reached or is too slow, and takes
- * an `AbortSignal` and a time limit. Works where `fetch` does: browsers, service workers, React Native, Capacitor, Node, Bun.
+ * an `AbortSignal` and a time limit (20 s; 60 s to enrol and to subscribe). A server that is busy and says for how long is asked again within it. Works where `fetch` does: browsers, service workers, React Native, Capacitor, Node, Bun.
  */
 export class WakelineDevice {
   readonly enrolment: Enrolment;
@@ -65,7 +65,7 @@ export class WakelineDevice {
         bearer: enrolment.appKey,
         body: { app, push, ...(name === undefined ? {} : { name }) },
       },
-      options,
+      { timeoutMs: patientMs, ...options },
     );
     return new WakelineDevice({ server, deviceId: made.deviceId, token: made.token }, options);
   }
@@ -105,7 +105,7 @@ export class WakelineDevice {
       ...(presence === undefined ? {} : { presence }),
       ...(notify === undefined ? {} : { notify }),
     };
-    return this.#call("POST", "/v1/subscriptions", body, options);
+    return this.#call("POST", "/v1/subscriptions", body, { timeoutMs: patientMs, ...options });
   }
 
   subscriptions(options?: CallOptions): Promise<readonly Subscription[]> {

@@ -32,7 +32,16 @@ export const timeoutMsDefault = 20_000;
 // Looked up at each call, so that a polyfill that comes later counts; called as a function, for browsers refuse it as a method.
 export const globalFetch: Fetch = (url, init) => fetch(url, init);
 
-/** One call of the API. Rejects with `WakelineProblem`, and nothing else. Resolves with undefined for 204. */
+/** An app that starts can wait for a server that is busy with others. */
+export const patientMs = 60_000;
+
+/** The server has not done it and says when to ask again. */
+const askAgain: ReadonlySet<string> = new Set(["overloaded", "busy", "tooManyRequests"]);
+
+/**
+ * One call of the API. Asks again by itself when the server is busy and says for how long, if that is within the time limit. Rejects with
+ * `WakelineProblem`, and nothing else. Resolves with undefined for 204.
+ */
 export async function callApi<T>(
   fetcher: Fetch,
   call: {
@@ -44,6 +53,7 @@ export async function callApi<T>(
   { signal, timeoutMs = timeoutMsDefault }: CallOptions = {},
 ): Promise<T> {
   const stop = new AbortController();
+  const endsAtMs = Date.now() + timeoutMs;
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
@@ -53,17 +63,22 @@ export async function callApi<T>(
   signal?.addEventListener("abort", onAbort);
   if (signal?.aborted === true) stop.abort();
   try {
-    const answer = await fetcher(call.url, {
-      method: call.method,
-      headers: {
-        ...(call.bearer === undefined ? {} : { authorization: `Bearer ${call.bearer}` }),
-        ...(call.body === undefined ? {} : { "content-type": "application/json" }),
-      },
-      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-      signal: stop.signal,
-    });
-    if (!answer.ok) throw await problemOf(answer);
-    return (answer.status === 204 ? undefined : await answer.json()) as T;
+    for (;;) {
+      const answer = await fetcher(call.url, {
+        method: call.method,
+        headers: {
+          ...(call.bearer === undefined ? {} : { authorization: `Bearer ${call.bearer}` }),
+          ...(call.body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        signal: stop.signal,
+      });
+      if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
+      const problem = await problemOf(answer);
+      const waitMs = (problem.retryAfterSec ?? Infinity) * 1_000;
+      if (!askAgain.has(problem.code) || Date.now() + waitMs >= endsAtMs) throw problem;
+      await pause(waitMs, stop.signal);
+    }
   } catch (cause) {
     if (cause instanceof WakelineProblem) throw cause;
     const code = signal?.aborted === true ? "aborted" : isLate ? "timeout" : "unreachable";
@@ -73,4 +88,17 @@ export async function callApi<T>(
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/** Rejects when the signal says stop. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(new Error("stopped while waiting"));
+    };
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+  });
 }

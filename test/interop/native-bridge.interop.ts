@@ -8,12 +8,10 @@ let world: World;
 let device: WakelineDevice;
 beforeAll(async () => {
   world = await openWorld();
-  device = await WakelineDevice.enrol({
-    server: world.server,
-    app: world.app,
-    appKey: world.appKey,
-    push: { provider: "webhook", token: "native" },
-  });
+  device = await WakelineDevice.enrol(
+    { server: world.server, app: world.app, appKey: world.appKey, push: { provider: "webhook", token: "native" } },
+    world,
+  );
   const account = { username: "alice", domain, password: "wonderland", proxy: `127.0.0.1:${world.registrar.port}` };
   const { id } = await device.subscribe(account);
   expect((await device.setPresence(id, "background")).state).toBe("registered");

@@ -20,13 +20,9 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 function enrol(): Promise<WakelineDevice> {
-  return WakelineDevice.enrol({
-    server: `${world.server}/`,
-    app: world.app,
-    appKey: world.appKey,
-    push: { provider: "webhook", token: "phone-1" },
-    name: "test phone",
-  });
+  const { app, appKey } = world;
+  const push = { provider: "webhook", token: "phone-1" } as const;
+  return WakelineDevice.enrol({ server: `${world.server}/`, app, appKey, push, name: "test phone" }, world);
 }
 
 async function refusal(work: Promise<unknown>): Promise<WakelineProblem> {
@@ -194,6 +190,35 @@ describe("when a call of the API does not do what it should", () => {
     expect([page.status, page.code, page.message, page.isTemporary]).toEqual([502, "unknown", "HTTP 502", true]);
     const nothing = await refusal(over(answering(404, "null")).leave());
     expect([nothing.code, nothing.isTemporary]).toEqual(["unknown", false]);
+  });
+
+  test("a busy server is asked again when it says so, within the time limit; a refusal is not", async () => {
+    const busy = (code: string, retryAfter: string) => ({
+      status: 503,
+      body: JSON.stringify({ code }),
+      headers: { "retry-after": retryAfter },
+    });
+    const scripted = (...script: readonly { status: number; body: string; headers?: Record<string, string> }[]) => {
+      const left = [...script];
+      const fetch: Fetch = async () => {
+        const next = left.shift();
+        if (next === undefined) throw new Error("asked once too often");
+        return new Response(next.body, { status: next.status, ...(next.headers ? { headers: next.headers } : {}) });
+      };
+      return { device: over(fetch), left };
+    };
+    const served = scripted(busy("overloaded", "0"), busy("busy", "0"), { status: 200, body: "[]" });
+    expect(await served.device.subscriptions()).toEqual([]);
+    const tooLong = scripted(busy("overloaded", "30"), { status: 200, body: "[]" });
+    expect((await refusal(tooLong.device.subscriptions())).retryAfterSec).toBe(30);
+    const refused = scripted(busy("registrarUnavailable", "0"), { status: 200, body: "[]" });
+    expect((await refusal(refused.device.subscriptions())).code).toBe("registrarUnavailable");
+    expect([served.left.length, tooLong.left.length, refused.left.length]).toEqual([0, 1, 1]);
+    const stop = new AbortController();
+    const waiting = refusal(scripted(busy("overloaded", "10")).device.subscriptions({ signal: stop.signal }));
+    await Promise.resolve();
+    stop.abort();
+    expect((await waiting).code).toBe("aborted");
   });
 
   test("a late call is decided without the server when it cannot be asked: by the deadline", async () => {

@@ -53,7 +53,7 @@ test("examples/answer-a-call.ts sleeps, wakes by the push on its stdin and gets 
     await child.exited;
     await world.close();
   }
-}, 30_000);
+}, 60_000);
 
 test("examples/answer-a-call.ts is one more phone of Bob beside a running demo", async () => {
   let stop: () => Promise<void> = async () => {};
@@ -91,4 +91,4 @@ test("examples/answer-a-call.ts is one more phone of Bob beside a running demo",
     await page.close();
     await stop();
   }
-}, 30_000);
+}, 60_000);

@@ -18,12 +18,10 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "wakeline-guides-"));
   symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"));
   world = await openWorld();
-  device = await WakelineDevice.enrol({
-    server: world.server,
-    app: world.app,
-    appKey: world.appKey,
-    push: { provider: "webhook", token: "guide" },
-  });
+  device = await WakelineDevice.enrol(
+    { server: world.server, app: world.app, appKey: world.appKey, push: { provider: "webhook", token: "guide" } },
+    world,
+  );
   const proxy = `127.0.0.1:${world.registrar.port}`;
   const { id } = await device.subscribe({ username: "alice", domain, password: account.password, proxy });
   expect((await device.setPresence(id, "background")).state).toBe("registered");

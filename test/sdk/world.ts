@@ -1,3 +1,4 @@
+import type { Fetch } from "../../sdk/src/index.ts";
 import { startDemoServer } from "../../src/commands/demo-server.ts";
 import { openDemoRegistrar, type DemoRegistrar } from "../../src/demo/registrar.ts";
 import { openDemoWebhook } from "../../src/demo/story.ts";
@@ -10,6 +11,11 @@ export interface World {
   readonly server: string;
   readonly app: string;
   readonly appKey: string;
+  /**
+   * For devices of tests. The server runs in the test's own process, so what a test does without a pause holds it up, and it refuses who comes
+   * new: it is asked again sooner than it says.
+   */
+  readonly fetch: Fetch;
   readonly registrar: DemoRegistrar;
   readonly passwords: ReadonlyMap<string, string>;
   readonly webhook: ReturnType<typeof openDemoWebhook>;
@@ -47,6 +53,14 @@ export async function openWorld(onPush: (text: string) => void = () => {}): Prom
     server: running.publicUrl,
     app: running.app,
     appKey: running.appKey,
+    async fetch(url, init) {
+      for (;;) {
+        const answer = await fetch(url, init);
+        const isBusy = answer.status === 503 && (await answer.clone().text()).includes('"overloaded"');
+        if (!isBusy) return answer;
+        await Bun.sleep(50);
+      }
+    },
     registrar,
     passwords,
     webhook,
