@@ -4,7 +4,7 @@ import { openStore } from "../store/open.ts";
 import { writeAccounts } from "./bench/accounts.ts";
 import { type CallFigures, CallerProcess } from "./bench/caller-process.ts";
 import { Observer } from "./bench/observer.ts";
-import { reportLines } from "./bench/report.ts";
+import { reportJson, reportLines, shortfalls } from "./bench/report.ts";
 import { loadApp, makeRunFolder, type RunFolder } from "./bench/run-folder.ts";
 import { endChildren, ServerProcess } from "./bench/server-process.ts";
 import { askSilence } from "./bench/silence.ts";
@@ -121,24 +121,27 @@ async function measure(
       idleUsPerSec: ((idle.cpuUs - empty.cpuUs) / (idle.atMs - empty.atMs)) * 1_000,
     });
     await observer.untilAllRegistered((registered) => progress("registered", registered, options.count));
+    // With nobody registered there is nothing to watch: no calls, no silence, no return.
+    const isWatched = observer.registered > 0;
     const onSecond = (second: number, registered: number): void =>
       progress(`second ${second}: registered`, registered, options.count);
     // The second half is for the calls, so that a refresh's cost stays its own.
     const quietSec = options.calls > 0 ? options.seconds / 2 : options.seconds;
-    await observer.hold(quietSec, {
-      ...(options.silence === 0
-        ? {}
-        : {
-            silence: {
-              fromSec: quietSec / 4,
-              sec: options.silence,
-              begin: () => askSilence(host, port, options.silence),
-            },
-          }),
-      onSecond,
-    });
+    if (isWatched)
+      await observer.hold(quietSec, {
+        ...(options.silence === 0
+          ? {}
+          : {
+              silence: {
+                fromSec: quietSec / 4,
+                sec: options.silence,
+                begin: () => askSilence(host, port, options.silence),
+              },
+            }),
+        onSecond,
+      });
     let called: CallFigures | undefined;
-    if (options.calls > 0) {
+    if (isWatched && options.calls > 0) {
       caller = await CallerProcess.start({
         ratePerSec: options.calls,
         webhookPort,
@@ -153,7 +156,7 @@ async function measure(
       called = await caller.finish();
       caller = undefined;
     }
-    if (options.kill) {
+    if (isWatched && options.kill) {
       progress("kill -9");
       await server.stop("SIGKILL");
       server = await ServerProcess.start(folder.configFile, folder.operator);
@@ -161,10 +164,11 @@ async function measure(
     }
     const report = observer.report(called);
     progress("");
-    if (options.json) io.out(JSON.stringify(report));
+    if (options.json) io.out(reportJson(report));
     else for (const line of reportLines(report)) io.out(line);
-    const isWell = report.registered === options.count && (report.lapsed === 0 || options.silence > 0);
-    return isWell ? 0 : 1;
+    const wrong = shortfalls(report, options.registrar);
+    for (const line of wrong) io.err(line);
+    return wrong.length === 0 ? 0 : 1;
   } finally {
     await caller?.finish();
     await server?.stop("SIGKILL");

@@ -7,6 +7,8 @@ const registeringPollMs = 200;
 const pollMs = 1_000;
 /** Nothing more registers: give up waiting. */
 const standstillMs = 60_000;
+/** Nobody has registered when a first REGISTER is given up (Timer F, RFC 3261 §17.1.2.2, and some): nobody answers. */
+const firstAnswerMs = 35_000;
 /** So many a second register at the very least, or it never ends (grants shorter than a round through all of them). */
 const registeredPerSecLeast = 500;
 const backPollMs = 100;
@@ -60,7 +62,7 @@ export class Observer {
     this.#last = options.empty;
   }
 
-  /** Resolves when all are registered, or nothing has moved for a minute. Call it right after `ready`. */
+  /** Resolves when all are registered or refused, nobody answers, or nothing has moved for a minute. Call it right after `ready`. */
   async untilAllRegistered(onProgress: (registered: number) => void): Promise<void> {
     const startMs = performance.now();
     this.#first = await this.#read();
@@ -75,11 +77,18 @@ export class Observer {
       }
       if (now.registered !== before) movedAtMs = now.atMs;
       before = now.registered;
+      if (now.registered + now.refused >= this.#count) break;
+      if (now.registered + now.refused === 0 && now.atMs - startMs > firstAnswerMs) break;
       const isLate = now.atMs - startMs > standstillMs + (this.#count / registeredPerSecLeast) * 1_000;
       if (isLate || now.atMs - movedAtMs > standstillMs) break;
       await Bun.sleep(registeringPollMs);
     }
     this.#allRegistered = this.#last;
+  }
+
+  /** At the last reading. */
+  get registered(): number {
+    return this.#last.registered;
   }
 
   /** Watches for `seconds`; a silence, when asked, lies inside. */
@@ -191,8 +200,7 @@ export class Observer {
       retransmissions: last.retransmissions,
       retransmissionsColdStart: all.retransmissions,
       sendsDropped: last.sendsDropped,
-      // What registered before the first reading counts too: the process has done nothing else since `ready`.
-      cpuUsPerRegistration: round((all.cpuUs - first.cpuUs) / Math.max(all.registered - first.registered, 1), 2),
+      cpuUsPerRegistration: this.#cpuUsPerRegistration(first, all),
       cpuUsPerRefresh: perRefresh(hold.cpuUs),
       cpuUsPerRefreshNet: perRefresh(hold.cpuUs - this.#idleUsPerSec * hold.sec),
       idleCpuPercent: round(this.#idleUsPerSec / 1e4, 2),
@@ -209,6 +217,13 @@ export class Observer {
       cpuUsPerCall: this.#cpuUsPerCall(called),
       calls: called?.calls,
     };
+  }
+
+  /** When some had registered before the first reading, the process's whole time but what an empty one takes stands for it. */
+  #cpuUsPerRegistration(first: Readings, all: Readings): number | undefined {
+    if (all.registered === 0) return undefined;
+    const from = first.registered === 0 ? first : this.#empty;
+    return round(Math.max(all.cpuUs - from.cpuUs, 0) / all.registered, 2);
   }
 
   #hold() {

@@ -11,8 +11,8 @@ export interface LoadReport {
   /** Until all were registered. */
   readonly retransmissionsColdStart: number;
   readonly sendsDropped: number;
-  /** User and system time of the server's whole process. */
-  readonly cpuUsPerRegistration: number;
+  /** User and system time of the server's whole process; undefined when none registered. */
+  readonly cpuUsPerRegistration: number | undefined;
   readonly cpuUsPerRefresh: number;
   /** The same less what the idle process takes in that time. */
   readonly cpuUsPerRefreshNet: number;
@@ -69,6 +69,21 @@ export interface RestartReport {
   readonly sentUsual: number;
 }
 
+/** The report as one line of JSON; what was not measured is null, so that every key is there. */
+export function reportJson(report: LoadReport): string {
+  return JSON.stringify(report, (_key, value: unknown) => (value === undefined ? null : value));
+}
+
+/** What went wrong, a line each; none when all are registered and none lapsed but for an asked silence. */
+export function shortfalls(report: LoadReport, registrar: string): readonly string[] {
+  const { registered, count, refused, lapsed } = report;
+  const lines: string[] = [];
+  if (registered + refused === 0) lines.push(`none of ${count} registered: nothing answers at ${registrar}`);
+  else if (registered < count) lines.push(`${registered} of ${count} are registered, ${refused} were refused`);
+  if (lapsed > 0 && report.silence === undefined) lines.push(`${lapsed} registrations lapsed`);
+  return lines;
+}
+
 /** The report as lines for a person. */
 export function reportLines(report: LoadReport): readonly string[] {
   const { silence, restart, wakeMs, tunnelMs, calls } = report;
@@ -87,7 +102,10 @@ export function reportLines(report: LoadReport): readonly string[] {
         : `${number(report.wallMsAllRegistered / 1_000, 2)} s, ${number(report.retransmissionsColdStart)} retransmissions`,
     ),
     row("ready after", `${number(report.readyMs)} ms`),
-    row("CPU a registration", `${number(report.cpuUsPerRegistration, 1)} us`),
+    row(
+      "CPU a registration",
+      report.cpuUsPerRegistration === undefined ? "not measured" : `${number(report.cpuUsPerRegistration, 1)} us`,
+    ),
     row(
       "CPU a refresh",
       `${number(report.cpuUsPerRefresh, 1)} us (${number(report.cpuUsPerRefreshNet, 1)} without the idle process's ${number(report.idleCpuPercent, 1)} %)`,

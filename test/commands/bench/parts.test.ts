@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { runBenchRegistrations } from "../../../src/commands/bench.ts";
 import { Readings } from "../../../src/commands/bench/readings.ts";
+import { type LoadReport, reportJson, shortfalls } from "../../../src/commands/bench/report.ts";
 import { expandTemplate, isTemplate } from "../../../src/commands/bench/template.ts";
 
 describe("templates of the load tool", () => {
@@ -68,5 +69,52 @@ describe("wakeline bench registrations", () => {
     expect(await runBenchRegistrations({ ...options, ...change }, io)).toBe(2);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toStartWith(named);
+  });
+});
+
+describe("what the load tool reports", () => {
+  const report: LoadReport = {
+    count: 10,
+    shards: 1,
+    registered: 10,
+    refused: 0,
+    lapsed: 0,
+    refreshes: 0,
+    retransmissions: 0,
+    retransmissionsColdStart: 0,
+    sendsDropped: 0,
+    cpuUsPerRegistration: undefined,
+    cpuUsPerRefresh: 0,
+    cpuUsPerRefreshNet: 0,
+    idleCpuPercent: 1,
+    refreshesPerSec: 0,
+    bytesPerRegistration: 0,
+    residentBytes: 1,
+    readyMs: 1,
+    wallMsAllRegistered: undefined,
+    loopDelayMsPeak: 1,
+    silence: undefined,
+    restart: undefined,
+    wakeMs: undefined,
+    tunnelMs: undefined,
+    cpuUsPerCall: undefined,
+    calls: undefined,
+  };
+
+  test("what was not measured is null in the JSON, not a missing key and not a made-up figure", () => {
+    expect(JSON.parse(reportJson(report))).toMatchObject({
+      wakeMs: null,
+      wallMsAllRegistered: null,
+      cpuUsPerRegistration: null,
+    });
+  });
+
+  test.each([
+    ["all registered", {}, []],
+    ["a silent registrar", { registered: 0 }, ["none of 10 registered: nothing answers at 127.0.0.1:5070"]],
+    ["refused passwords", { registered: 7, refused: 3 }, ["7 of 10 are registered, 3 were refused"]],
+    ["lapsed ones", { lapsed: 2 }, ["2 registrations lapsed"]],
+  ] as const)("says in words what went wrong: %s", (_what, change, lines) => {
+    expect(shortfalls({ ...report, ...change }, "127.0.0.1:5070")).toEqual([...lines]);
   });
 });
