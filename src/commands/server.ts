@@ -217,7 +217,7 @@ function sipTls({ sip, http }: Config): TlsMaterial | undefined {
 
 /** Notes how late the main thread's timer runs; returns what ends it. */
 function watchStrain(lane: Lane, clock: Clock): () => void {
-  const strain = new Strain(lane);
+  const strain = new Strain(lane, strainEveryMs);
   let dueAtMs = clock.nowMs() + strainEveryMs;
   const timer = setInterval(() => {
     const nowMs = clock.nowMs();

@@ -10,21 +10,25 @@ export const StrainLevel = {
 } as const;
 export type StrainLevelId = (typeof StrainLevel)[keyof typeof StrainLevel];
 
-/** Mean lateness of the thread's timer at which each level begins, and at which it ends: one long collection of garbage is no strain. */
-const beginsMs = [0, 50, 250] as const;
-const endsMs = [0, 15, 75] as const;
-/** A tenth a note: seconds under strain, when notes are far apart, and a fraction of one to recover. */
-const gain = 0.1;
-const lateMaxMs = 2_000;
+/** Mean lateness of the thread's timer at which each level begins, and at which it ends. */
+const beginsMs = [0, 100, 250] as const;
+const endsMs = [0, 30, 100] as const;
+/** The mean is over about so long, weighed by time: what other programs take from us in passing is no strain of ours. */
+const meanOverMs = 2_000;
+/** More counts as this, so that one pause, however long (garbage, a start, a machine that stood still), stays below the first level. */
+const lateMaxMs = 400;
 
 /** Tells from how late a thread's timer runs whether it keeps up. The level is kept in its lane, for all threads to read. */
 export class Strain {
   readonly #lane: Lane;
+  readonly #everyMs: number;
   #meanMs = 0;
   #level: StrainLevelId = StrainLevel.none;
 
-  constructor(lane: Lane) {
+  /** `everyMs`: how often the timer is set to run. */
+  constructor(lane: Lane, everyMs: number) {
     this.#lane = lane;
+    this.#everyMs = everyMs;
   }
 
   get level(): StrainLevelId {
@@ -33,7 +37,8 @@ export class Strain {
 
   /** The timer came so late. Call it at each of its ticks. */
   note(lateMs: number): void {
-    this.#meanMs += (Math.min(Math.max(lateMs, 0), lateMaxMs) - this.#meanMs) * gain;
+    const countedMs = Math.min(Math.max(lateMs, 0), lateMaxMs);
+    this.#meanMs += (countedMs - this.#meanMs) * (1 - Math.exp(-(this.#everyMs + countedMs) / meanOverMs));
     while (this.#meanMs >= (beginsMs[this.#level + 1] ?? Infinity)) this.#level = (this.#level + 1) as StrainLevelId;
     while (this.#meanMs < (endsMs[this.#level] ?? 0)) this.#level = (this.#level - 1) as StrainLevelId;
     this.#lane.set(Counter.strain, this.#level);

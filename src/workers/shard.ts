@@ -99,7 +99,7 @@ async function start(options: ShardStart): Promise<void> {
   const clock = systemClock;
   const lane = new Lane(options.lanes, shard);
   const main = new Lane(options.lanes, options.shards);
-  const strain = new Strain(lane);
+  const strain = new Strain(lane, tickMs);
   const egress = new EgressPolicy({
     allow: sip.egressAllow,
     own: sip.advertise === undefined ? [] : [sip.advertise],
