@@ -37,6 +37,7 @@ webhook = { url = "${webhookUrl}", secret = "${randomBytes(16).toString("hex")}"
   const server = await startServer(loadConfig(file, {}), { logLevel: "error" });
   return {
     publicUrl: server.publicUrl,
+    operatorUrl: `http://127.0.0.1:${server.operatorPort}`,
     app,
     appKey,
     async stop() {

@@ -44,6 +44,7 @@ async function servePage(
 ): Promise<number> {
   const page = await openDemoPage(port, start);
   io.out(`two phones that sleep: open ${page.url} in a browser; Ctrl-C ends`);
+  io.out(`what an operator sees of them: ${page.operatorUrl}`);
   await new Promise<void>((resolve) => {
     process.once("SIGINT", () => resolve());
     process.once("SIGTERM", () => resolve());

@@ -12,6 +12,7 @@ const policy =
 
 export interface DemoPage {
   readonly url: string;
+  readonly operatorUrl: string;
   close(): Promise<void>;
 }
 
@@ -87,6 +88,7 @@ export async function openDemoPage(
   settings = {
     server: server.publicUrl,
     vapidPublicKey: await vapidPublicKey(server.publicUrl),
+    operator: server.operatorUrl,
     app: server.app,
     appKey: server.appKey,
     accounts: [...passwords].map(([user, password]) => ({
@@ -98,6 +100,7 @@ export async function openDemoPage(
   };
   return {
     url,
+    operatorUrl: server.operatorUrl,
     async close() {
       await http.stop(true);
       registrar.close();

@@ -8,6 +8,8 @@ const stepMsMax = 15_000;
 
 export interface DemoServer {
   readonly publicUrl: string;
+  /** The operator's page and API of this server. */
+  readonly operatorUrl: string;
   readonly app: string;
   readonly appKey: string;
 }

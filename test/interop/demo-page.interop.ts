@@ -119,6 +119,11 @@ describe("demo --page, in Chromium", () => {
     await phoneIn(tab, "Bob").getByText("The call is over.").waitFor();
     await phoneIn(tab, "Bob").getByRole("button", { name: "Call Alice" }).waitFor();
     expect(await tab.getByText(/^push/).count()).toBe(1);
+    const [operators] = await Promise.all([
+      context.waitForEvent("page"),
+      tab.getByRole("link", { name: "the operator's page" }).click(),
+    ]);
+    await operators.getByRole("region", { name: "Latest calls" }).getByText("Ended").first().waitFor();
     expect(faults).toEqual([]);
     await context.close();
   });

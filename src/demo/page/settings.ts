@@ -1,6 +1,8 @@
 /** What the demo's server tells the page at its start. */
 export interface Settings {
   readonly server: string;
+  /** The operator's page of the same server. */
+  readonly operator: string;
   readonly app: string;
   readonly appKey: string;
   /** What browsers subscribe to Web Push with (RFC 8292). */

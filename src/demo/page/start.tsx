@@ -11,9 +11,11 @@ import { listenToServiceWorker, pushRoute, pushThatOpened, settleRoute, useWebPu
 
 function Page({
   phones,
+  operator,
   onAllow,
 }: {
   readonly phones: readonly [BrowserPhone, BrowserPhone];
+  readonly operator: string;
   readonly onAllow: () => Promise<void>;
 }) {
   const [alice, bob] = phones;
@@ -30,7 +32,11 @@ function Page({
         <PushNote onAllow={onAllow} />
         <p>
           Both phones are stock JsSIP. Wakeline stands between each phone and the SIP server, which is not changed; it
-          is drawn twice here, and is one program. No microphone is used: you hear soft notes.
+          is drawn twice here, and is one program. No microphone is used: you hear soft notes. The same calls are on{" "}
+          <a href={operator} target="_blank" rel="noopener">
+            the operator's page
+          </a>
+          .
         </p>
       </footer>
     </main>
@@ -80,7 +86,7 @@ async function start(): Promise<void> {
     if (settings.vapidPublicKey !== undefined) await useWebPush(settings.vapidPublicKey, enrolled);
   };
   const root = document.querySelector("#page");
-  if (root !== null) render(<Page phones={[alice, bob]} onAllow={allow} />, root);
+  if (root !== null) render(<Page phones={[alice, bob]} operator={settings.operator} onAllow={allow} />, root);
   const [hasWorker] = await Promise.all([
     listenToServiceWorker(["alice", "bob"], ({ push, isOf }) =>
       phones.find(({ user }) => isOf(user))?.onPush(push),
