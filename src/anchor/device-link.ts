@@ -104,12 +104,12 @@ export class DeviceLink implements TrackedHop {
 
   /**
    * Answers that may have gone into a dying tunnel, in order, to be sent again before `release`: over a reliable transport neither side
-   * repeats anything (RFC 3261 §17.1.2, §17.2.1), and the phone would wait in vain. One that it has is dropped there (§18.1.2).
+   * repeats anything (RFC 3261 §17.1.2, §17.2.1), and the phone would wait in vain. One that it has is dropped there (§18.1.2). The
+   * next tunnel may die as quickly: they stay until their time is over.
    */
-  takeAnswered(nowMs: number): readonly Answered[] {
-    const answered = this.#answered.filter(({ untilMs }) => nowMs < untilMs);
-    this.#answered = [];
-    return answered;
+  answersStill(nowMs: number): readonly Answered[] {
+    this.#answered = this.#answered.filter(({ untilMs }) => nowMs < untilMs);
+    return this.#answered;
   }
 
   get #answeredBytes(): number {

@@ -226,7 +226,7 @@ export class Relay {
   /** The phone has a new tunnel: the answers that its last one may have swallowed. What was held follows. */
   onTunnel(link: DeviceLink): void {
     const { transactions } = this.#core;
-    for (const { tx, bytes } of link.takeAnswered(this.#core.nowMs())) {
+    for (const { tx, bytes } of link.answersStill(this.#core.nowMs())) {
       if (bytes === undefined) transactions.repeat(tx);
       else link.send(bytes);
     }
