@@ -3,7 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { openBrowser } from "../page/browser.ts";
 import { expectSound, findings, watchCost, watchLayoutShift } from "../page/sound.ts";
 import { openStage, type Stage } from "../page/stage.ts";
-import { stepMsMax } from "./lab/wait.ts";
+import { stepMsMax, until } from "./lab/wait.ts";
 import { binaryUnderTest } from "./lab/wakeline.ts";
 
 const token = "operator-token-of-the-page-test";
@@ -158,6 +158,23 @@ describe("the operator's page in Chromium", () => {
       await tab.getByRole("region", { name: "Recent" }).getByText("Cancelled").nth(1).waitFor();
       await tab.close();
     }
+  });
+
+  test("a page opened now shows what was before it", async () => {
+    const { tab } = await openTab(stage);
+    await tab.goto(stage.operatorUrl);
+    const memory = tab.getByRole("region", { name: "Shards and memory" }).getByText(/(?:steady|MB) in /);
+    // The server notes its figures every ten seconds; what a page that is just open has seen itself spans less than three.
+    await until(
+      "the page knows more than it has seen",
+      async () => {
+        await tab.reload();
+        const span = /in (?:(\d+) min)? ?(?:(\d+) s)?$/.exec((await memory.textContent()) ?? "");
+        return Number(span?.[1] ?? 0) * 60 + Number(span?.[2] ?? 0) >= 8;
+      },
+      { msMax: 2 * stepMsMax },
+    );
+    await tab.close();
   });
 
   test("more calls are shown when they are asked for, and not without end", async () => {
