@@ -2,8 +2,10 @@
  * A registrar for load, in a process of its own: verifies every MD5 digest (RFC 2617 §3.2.2), keeps bindings, knows whose lapsed.
  *
  *     bun bench/load/registrar.ts --port 5070 [--host 127.0.0.1] [--count 1000000] [--user-template u%06d]
- *       [--password-template p%06d] [--expires 0] [--silent-from SEC --silent-for SEC] [--each-challenged]
+ *       [--password-template p%06d] [--expires 0] [--silent-from SEC --silent-for SEC] [--each-challenged] [--all-bindings]
  *
+ * `--all-bindings` keeps every Contact of a user and lists all in its 200, as registrars do; without it the newest is the only one.
+ * A datagram `wakeline-bindings` is answered with how many users have one Contact, and how many have several.
  * `--expires` grants so many seconds whatever is asked; 0 grants what is asked. `--each-challenged` gives each nonce one use, as
  * Kamailio's `one_time_nonce` does. A datagram `wakeline-silence SEC` makes it deaf for so long: it still counts. SIGTERM prints
  * what it saw as one JSON line.
@@ -29,6 +31,7 @@ const { values } = parseArgs({
     "silent-from": { type: "string", default: "0" },
     "silent-for": { type: "string", default: "0" },
     "each-challenged": { type: "boolean", default: false },
+    "all-bindings": { type: "boolean", default: false },
   },
 });
 const count = Number(values.count);
@@ -44,11 +47,15 @@ const ha1: (string | undefined)[] = [];
 /** When each binding ends, ms since start; 0: none. */
 const expiresMs = new Float64Array(count);
 const lastUse = new Uint32Array(count);
+/** With `--all-bindings`: Contacts of each user, URIs in brackets. */
+const contacts: string[][] = [];
 
 const seen = {
   received: 0,
   challenged: 0,
   accepted: 0,
+  /** Contacts that went by `expires=0` beside another. */
+  cleaned: 0,
   removed: 0,
   refused: 0,
   unknown: 0,
@@ -162,7 +169,7 @@ function respond(text: string, nowMs: number): Buffer | undefined {
   const contact = line(text, "Contact");
   if (contact === "") return answer(text, "200 OK", "");
   const asked = Number.parseInt(line(text, "Expires").slice(9), 10);
-  const isRemoval = asked === 0 || contact.endsWith("expires=0");
+  const isRemoval = asked === 0 || (contact.endsWith("expires=0") && !contact.includes(", <"));
   if (isRemoval) {
     seen.removed++;
     expiresMs[n] = 0;
@@ -172,7 +179,24 @@ function respond(text: string, nowMs: number): Buffer | undefined {
   if (expiresMs[n]! > 0 && expiresMs[n]! < nowMs) seen.lapsed++;
   expiresMs[n] = nowMs + sec * 1_000;
   seen.accepted++;
-  return answer(text, "200 OK", `${contact};expires=${sec}\r\n`);
+  const listed = values["all-bindings"] ? bind(n, contact, sec) : `${contact};expires=${sec}\r\n`;
+  return answer(text, "200 OK", listed);
+}
+
+/** Takes the Contacts of a REGISTER and lists what the user has then. */
+function bind(n: number, header: string, sec: number): string {
+  const own = (contacts[n] ??= []);
+  for (const value of header.slice("Contact: ".length).split(", <")) {
+    const uri = value.slice(value.startsWith("<") ? 1 : 0, value.indexOf(">"));
+    const at = own.indexOf(uri);
+    if (value.endsWith(";expires=0")) {
+      if (at >= 0) {
+        own.splice(at, 1);
+        seen.cleaned++;
+      }
+    } else if (at < 0) own.push(uri);
+  }
+  return own.map((uri) => `Contact: <${uri}>;expires=${sec}\r\n`).join("");
 }
 
 const source = { address: "", port: 0 };
@@ -193,6 +217,14 @@ function onDatagram(bytes: Uint8Array, at: number, to: number, from: Source): vo
     silentFromMs = nowMs;
     silentUntilMs = nowMs + Number(text.slice(17)) * 1_000;
     network.reply(from, Buffer.from("wakeline-silence ok"));
+    return;
+  }
+  if (text === "wakeline-bindings") {
+    const several = contacts.filter((own) => own.length > 1).length;
+    network.reply(
+      from,
+      Buffer.from(JSON.stringify({ one: contacts.filter((own) => own.length === 1).length, several })),
+    );
     return;
   }
   seen.received++;

@@ -50,6 +50,8 @@ export class CallBook {
     this.#random = random;
     this.#uplink = uplink;
     this.#lane = lane;
+    // A shard that died left its count.
+    lane.set(Counter.callsRunning, 0);
   }
 
   get running(): number {

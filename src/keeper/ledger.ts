@@ -199,6 +199,11 @@ export class Ledger {
     return row;
   }
 
+  /** A shard that died left its counts in the lane. */
+  zeroGauges(): void {
+    for (const gauge of gauges) this.lane.set(gauge, 0);
+  }
+
   /** The gauges count the row in its state, or no longer. */
   countRow(row: RegistrationIndex, by: 1 | -1): void {
     this.lane.add(gauges[this.columns.state(row)]!, by);

@@ -32,6 +32,7 @@ export class RollCall {
   /** Counts the rows as the file has them, and calls the first page; a small shard is complete then. */
   begin(): void {
     const { columns } = this.#ledger;
+    this.#ledger.zeroGauges();
     for (let row = 0 as RegistrationIndex; row < columns.used; row = (row + 1) as RegistrationIndex) {
       if (columns.isUsed(row)) this.#ledger.countRow(row, 1);
     }

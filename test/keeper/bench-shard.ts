@@ -213,8 +213,8 @@ export class BenchShard {
     return record.accountId;
   }
 
-  /** The process dies and another one maps the same columns; `port`: where it listens now. */
-  restart(options: { readonly port?: number; readonly downMs?: number } = {}): void {
+  /** The process dies, or its thread alone, and another one maps the same columns; `port`: where it listens now. */
+  restart(options: { readonly port?: number; readonly downMs?: number; readonly isThreadOnly?: boolean } = {}): void {
     this.wire.removeHost(this.host);
     if (options.downMs !== undefined) {
       this.wire.removeTicker(this.#ticker);
@@ -225,7 +225,9 @@ export class BenchShard {
       options.port === undefined
         ? this.#makeHost()
         : this.wire.host({ address: hostAddress, ...this.#hostOptions, port: options.port });
-    for (const name of Object.keys(Counter) as CounterName[]) this.lane.set(Counter[name], 0);
+    if (options.isThreadOnly !== true) {
+      for (const name of Object.keys(Counter) as CounterName[]) this.lane.set(Counter[name], 0);
+    }
     this.columns = openColumns(this.memory);
     this.keeper = this.#makeKeeper();
     this.keeper.start();

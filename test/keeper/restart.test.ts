@@ -129,6 +129,33 @@ describe("a restart on the same columns", () => {
     expect(shard.state(account)).toBe("registered");
   });
 
+  test.each([
+    ["whose file is lost", undefined],
+    ["whose accounts come to another shard, with another port", 5061],
+  ])("an earlier process %s: all register anew through the budget, and its Contacts are removed", (_name, port) => {
+    const shard = new BenchShard({ registrar: { perSec: 1000 }, rows: 1024 });
+    for (let n = 1; n <= 400; n++) shard.directory.put(accountOf(n));
+    shard.keeper.start();
+    shard.run(10_000);
+    expect(shard.registrar.registered).toBe(400);
+    const before = new Map(
+      Array.from({ length: 400 }, (_, n) => [n + 1, shard.registrar.bindingsOf(`u${n + 1}`)[0]!.uri]),
+    );
+    shard.registrar.heard.length = 0;
+    new Uint8Array(shard.memory).fill(0);
+    shard.restart({ downMs: 2000, ...(port === undefined ? {} : { port }) });
+    shard.run(20_000);
+    expect(shard.count("registrationsRegistered")).toBe(400);
+    expect(shard.registrar.dropped).toBe(0);
+    for (let n = 1; n <= 400; n++) {
+      const uris = shard.registrar.bindingsOf(`u${n}`).map(({ uri }) => uri);
+      expect(uris).toHaveLength(1);
+      expect(uris).not.toContain(before.get(n));
+    }
+    // Challenge, answer, and once more to remove what the 200 listed.
+    expect(shard.registrar.heard.length).toBeLessThanOrEqual(400 * 3);
+  });
+
   test("a torn row is rebuilt from the directory with other names, the rest goes on", () => {
     const shard = new BenchShard();
     const accounts = [1, 2, 3].map((n) => shard.add(n));

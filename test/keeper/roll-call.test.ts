@@ -38,6 +38,18 @@ describe("a start that brings accounts in page by page", () => {
     expect(shard.registrar.registered).toBe(count);
   });
 
+  test("after the death of its thread does not count on top of what the dead one counted", () => {
+    const shard = new BenchShard();
+    for (let n = 1; n <= count; n++) shard.add(n);
+    shard.run(1000);
+    const sent = shard.count("registerSent");
+    shard.restart({ isThreadOnly: true });
+    shard.run(1000);
+    expect(shard.count("registrationsRegistered")).toBe(count);
+    // What it has done is done all the same.
+    expect(shard.count("registerSent")).toBe(sent);
+  });
+
   test("serves a call for an account whose turn has not come, by its line token", () => {
     const shard = restarted();
     const row = shard.keeper.rowByLine(lineTokenOf(shard, last))!;
