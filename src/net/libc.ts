@@ -16,6 +16,8 @@ export const Errno = {
 export interface Libc {
   /** Sets an int option; false when refused. */
   setOption(fd: number, level: number, name: number, value: number): boolean;
+  /** Reads an int option; -1 when refused. */
+  option(fd: number, level: number, name: number): number;
   /** -1 with `errno()` set, or the bytes taken. */
   sendmsg(fd: number, header: number, flags: number): number;
   /** -1 with `errno()` set, or how many of `count` messages were taken. */
@@ -49,6 +51,7 @@ export function openLibc(): Libc | undefined {
 function bind(name: string): Libc {
   const { symbols } = dlopen(name, {
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
     sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
     sendmmsg: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
     recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" },
@@ -58,10 +61,15 @@ function bind(name: string): Libc {
   const errnoAt = symbols.__errno_location();
   if (errnoAt === null) throw new Error("no errno");
   const value = new Int32Array(new ArrayBuffer(4));
+  const length = new Uint32Array(new ArrayBuffer(4));
   return {
     setOption: (fd, level, option, setting) => {
       value[0] = setting;
       return symbols.setsockopt(fd, level, option, ptr(value), 4) === 0;
+    },
+    option: (fd, level, option) => {
+      length[0] = 4;
+      return symbols.getsockopt(fd, level, option, ptr(value), ptr(length)) === 0 ? value[0]! : -1;
     },
     sendmsg: (fd, header, flags) => symbols.sendmsg(fd, header, flags),
     sendmmsg: (fd, headers, count, flags) => symbols.sendmmsg(fd, headers, count, flags),

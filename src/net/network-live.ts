@@ -21,6 +21,7 @@ import type { ServerCertificate } from "./server-certificate.ts";
 import { type StreamReceiver, Streams } from "./stream.ts";
 import { type TlsMaterial, trustedAuthorities } from "./trust.ts";
 import { UdpSockets } from "./udp.ts";
+import type { SocketBuffers } from "./udp-bind.ts";
 
 /** How often time limits of connections are looked at. */
 const sweepEveryMs = 1_000;
@@ -72,6 +73,8 @@ export interface LiveNetwork extends Network {
   readonly tcpPort: number;
   readonly tlsPort: number;
   readonly sendPath: SendPath;
+  /** Of the UDP sockets; undefined when UDP is off. */
+  readonly udpBuffers: SocketBuffers | undefined;
   /** Where a request too large for UDP goes: the same host by TCP (RFC 3261 §18.1.1). Undefined when the peer is none of UDP, or TCP was tried and refused. */
   largeTransport(peer: PeerId): PeerId | undefined;
   /** For new connections; open ones go on. Throws when it is no certificate and key. */
@@ -190,6 +193,10 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
 
   get sendPath(): SendPath {
     return this.#sendPath;
+  }
+
+  get udpBuffers(): SocketBuffers | undefined {
+    return this.#udp?.buffers;
   }
 
   peer(endpoint: Endpoint): PeerId {

@@ -82,9 +82,15 @@ export function fdOf(socket: object): number {
   return "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1;
 }
 
-/** Makes the socket's buffers large enough for bursts, as far as the system lets us. */
-export function growBuffers(libc: Libc | undefined, fd: number): void {
-  if (libc === undefined || fd < 0) return;
+/** What a socket's buffers hold, in bytes; 0 where nobody can tell. */
+export interface SocketBuffers {
+  readonly receiveBytes: number;
+  readonly sendBytes: number;
+}
+
+/** Makes the socket's buffers large enough for bursts, as far as the system lets us; what they are then. */
+export function growBuffers(libc: Libc | undefined, fd: number): SocketBuffers {
+  if (libc === undefined || fd < 0) return { receiveBytes: 0, sendBytes: 0 };
   // FORCE goes beyond the system's limit where we may; else as far as the limit lets us.
   if (!libc.setOption(fd, solSocket, soReceiveBufferForce, socketBufferBytes)) {
     libc.setOption(fd, solSocket, soReceiveBuffer, socketBufferBytes);
@@ -92,4 +98,7 @@ export function growBuffers(libc: Libc | undefined, fd: number): void {
   if (!libc.setOption(fd, solSocket, soSendBufferForce, socketBufferBytes)) {
     libc.setOption(fd, solSocket, soSendBuffer, socketBufferBytes);
   }
+  // Linux tells twice what was set: its own book-keeping takes the other half.
+  const bytes = (option: number): number => Math.max(libc.option(fd, solSocket, option), 0) / 2;
+  return { receiveBytes: bytes(soReceiveBuffer), sendBytes: bytes(soSendBuffer) };
 }

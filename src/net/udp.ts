@@ -8,7 +8,15 @@ import type { Libc } from "./libc.ts";
 import type { PeerId, SendOutcome, Source } from "./network.ts";
 import type { Peers } from "./peers.ts";
 import { SocketAddresses } from "./socket-addresses.ts";
-import { bindAll, type BoundSocket, type BunUdpSocket, type DatagramHandlers, fdOf, growBuffers } from "./udp-bind.ts";
+import {
+  bindAll,
+  type BoundSocket,
+  type BunUdpSocket,
+  type DatagramHandlers,
+  fdOf,
+  growBuffers,
+  type SocketBuffers,
+} from "./udp-bind.ts";
 import { BunWire, sendOne } from "./wire-bun.ts";
 import { LibcWire } from "./wire-libc.ts";
 
@@ -154,6 +162,8 @@ class UdpSocket {
 export class UdpSockets {
   readonly port: number;
   readonly sendPath: SendPath;
+  /** Of the socket that got least. */
+  readonly buffers: SocketBuffers;
   readonly #peers: Peers;
   readonly #lane: Lane;
   readonly #receiver: UdpReceiver;
@@ -167,8 +177,18 @@ export class UdpSockets {
   /** Where the last message of each source came to; only where a family has several sockets. */
   readonly #cameTo: LRUCache<string, UdpSocket> | undefined;
 
-  private constructor(options: UdpOptions, bound: readonly BoundSocket[], addresses: SocketAddresses, port: number) {
+  private constructor(
+    options: UdpOptions,
+    bound: readonly BoundSocket[],
+    addresses: SocketAddresses,
+    port: number,
+    buffers: readonly SocketBuffers[],
+  ) {
     this.port = port;
+    this.buffers = {
+      receiveBytes: Math.min(...buffers.map(({ receiveBytes }) => receiveBytes)),
+      sendBytes: Math.min(...buffers.map(({ sendBytes }) => sendBytes)),
+    };
     this.sendPath = options.libc === undefined ? "sendMany" : options.sendPath;
     this.#peers = options.peers;
     this.#lane = options.lane;
@@ -192,8 +212,8 @@ export class UdpSockets {
   static async open(options: UdpOptions): Promise<UdpSockets> {
     const handlers = () => handlersOf(options);
     const bound = await bindAll(options.listen, options.port, handlers);
-    for (const { bun } of bound) growBuffers(options.libc, fdOf(bun));
-    return new UdpSockets(options, bound, new SocketAddresses(), bound[0]?.bun.port ?? options.port);
+    const buffers = bound.map(({ bun }) => growBuffers(options.libc, fdOf(bun)));
+    return new UdpSockets(options, bound, new SocketAddresses(), bound[0]?.bun.port ?? options.port, buffers);
   }
 
   send(peer: PeerId, bytes: Uint8Array): SendOutcome {

@@ -131,6 +131,7 @@ async function start(options: ShardStart): Promise<void> {
     },
   });
   network = opened;
+  log.info("udp.opened", { port: opened.udpPort, bursts: opened.sendPath, ...opened.udpBuffers });
   receiver = new ShardCore({
     clock,
     random: systemRandom,

@@ -422,3 +422,29 @@ describe("UDP sockets", () => {
     to.close();
   });
 });
+
+describe("socket buffers", () => {
+  test("are grown as far as the system lets us, and told", async () => {
+    const { network } = await open();
+    // A plain user gets at least what net.core.rmem_max allows; the default of 208 KiB loses bursts.
+    expect(network.udpBuffers?.receiveBytes).toBeGreaterThanOrEqual(106_496);
+    expect(network.udpBuffers?.sendBytes).toBeGreaterThanOrEqual(106_496);
+    expect((await open({ libc: null })).network.udpBuffers).toEqual({ receiveBytes: 0, sendBytes: 0 });
+  });
+
+  test("are asked for by force first, then within the limit", async () => {
+    const real = openLibc();
+    if (real === undefined) throw new Error("no C library");
+    const asked: number[] = [];
+    const libc: Libc = {
+      ...real,
+      setOption: (_fd, _level, name, value) => {
+        expect(value).toBe(8 * 1_048_576);
+        asked.push(name);
+        return false;
+      },
+    };
+    await open({ libc, sendPath: "gso" });
+    expect(asked).toEqual([33, 8, 32, 7]);
+  });
+});
