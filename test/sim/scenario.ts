@@ -136,7 +136,7 @@ function mishap(world: World, dice: Dice, mishaps: Mishaps, n: number, accounts:
     world.wire.silence("192.0.2.10");
     world.wire.after(dice.between(500, 12_000), () => world.wire.restore("192.0.2.10"));
   }
-  if (dice.chance(0.02)) world.clock.jumpWall(dice.between(-7_200_000, 7_200_000));
+  if (dice.chance(0.02)) world.jump(dice.between(-7_200_000, 7_200_000));
   if (dice.chance(mishaps.dropRatio) && world.plan.transport === "tcp") {
     world.dropConnections();
   }
@@ -156,8 +156,8 @@ function crash(world: World, dice: Dice): void {
   const crashedMs = world.clock.nowMs();
   world.run(dice.between(1_000, 3_000));
   const sent = world.registers.since(crashedMs + world.plan.weather.delayMs[1]).filter(({ user }) => names.has(user));
-  // Streams are gone with the process, and a flow is what a binding over TCP hangs on.
-  const isDue = fromMs > 80_000 || world.plan.transport === "tcp";
+  // Streams are gone with the process, and a flow is what a binding over TCP hangs on. The next life knows the time of day alone.
+  const isDue = fromMs > 80_000 || world.plan.transport === "tcp" || world.hasJumped;
   if (sent.length > 0 && !isDue)
     world.complain(
       "no REGISTER after a restart",

@@ -356,6 +356,8 @@ export class Trunk extends Talker {
         if (this.talking.delete(key)) this.request(dialog, "BYE", [], "", () => {});
       };
       served.onNoAck = () => {
+        // The phone has hung up: nobody waits for an ACK any more.
+        if (!this.talking.has(key)) return;
         this.#world.noAck(callId);
         end();
       };
