@@ -13,7 +13,7 @@ import { DeviceTokens } from "./device-tokens.ts";
 import { Devices } from "./devices.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { FigureHistory, historyStepMs } from "./figure-history.ts";
-import { Leases } from "./leases.ts";
+import { Leases, leaseSweepMs } from "./leases.ts";
 import { LiveCalls } from "./live-calls.ts";
 import { operatorApp, summaryOf, type OperatorParts } from "./operator-app.ts";
 import { OperatorFeed } from "./operator-feed.ts";
@@ -33,7 +33,6 @@ import { Turns } from "./turns.ts";
 
 const tickMs = 1_000;
 const sweepMs = 60_000;
-const leaseSweepMs = 300_000;
 const beatMs = 15_000;
 
 export interface EdgeOptions {
@@ -220,7 +219,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       : [
           setInterval(() => void guardedTick(), tickMs),
           setInterval(() => void sweep(), sweepMs),
-          setInterval(() => void sweepLeases(), leaseSweepMs),
+          setInterval(() => void sweepLeases(), leaseSweepMs(leaseDays)),
           setInterval(() => feed.beat(), beatMs),
           setInterval(() => void guardedSample(), historyStepMs),
         ];

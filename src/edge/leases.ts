@@ -19,6 +19,14 @@ const droppedMax = 200;
 const orphansMax = 200;
 const pushesAtOnce = 16;
 const settingName = "leasesSweptAtMs";
+/** A sweep reads what is near its end: not oftener than this, nor seldomer. */
+const sweepMsMin = 1_000;
+const sweepMsMax = 300_000;
+
+/** How often to sweep, in ms: a lease of `leaseDays` ends at most a tenth of itself late. */
+export function leaseSweepMs(leaseDays: number): number {
+  return Math.max(sweepMsMin, Math.min(sweepMsMax, (leaseDays * dayMs) / 10));
+}
 
 /**
  * Leases: a device not seen for `lease_days` is dropped with its accounts, and warned before. A warning is due when its moment

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { DeviceId } from "../../src/base/ids.ts";
+import { leaseSweepMs } from "../../src/edge/leases.ts";
 import { EdgeBench } from "./edge-bench.ts";
 
 const hourMs = 3_600_000;
@@ -13,6 +14,12 @@ async function sweepAfter(bench: EdgeBench, ms: number): Promise<readonly string
 }
 
 describe("leases", () => {
+  test("are looked at every five minutes; one of an hour or of seconds does not outlive itself by much", () => {
+    expect([14, 1, 1 / 48, 10 / 86_400, 1 / 86_400].map(leaseSweepMs)).toEqual([
+      300_000, 300_000, 180_000, 1_000, 1_000,
+    ]);
+  });
+
   test("a device not seen is warned a day and an hour before its end, once each, and then dropped with its account", async () => {
     await using bench = await EdgeBench.open();
     const phone = await bench.phone();
