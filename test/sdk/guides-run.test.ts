@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,13 +18,6 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "wakeline-guides-"));
   symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"));
   world = await openWorld();
-  device = await WakelineDevice.enrol(
-    { server: world.server, app: world.app, appKey: world.appKey, push: { provider: "webhook", token: "guide" } },
-    world,
-  );
-  const proxy = `127.0.0.1:${world.registrar.port}`;
-  const { id } = await device.subscribe({ username: "alice", domain, password: account.password, proxy });
-  expect((await device.setPresence(id, "background")).state).toBe("registered");
   expect(await world.bob.register(600)).toBe(200);
   openWindow();
   Object.defineProperty(navigator, "mediaDevices", {
@@ -35,10 +28,21 @@ beforeAll(async () => {
 afterAll(async () => {
   Reflect.deleteProperty(navigator, "mediaDevices");
   closeWindow();
-  await device.leave();
   await world.close();
   rmSync(folder, { recursive: true, force: true });
 });
+
+// One each: the phone of a guide keeps its tunnel until its device is gone.
+beforeEach(async () => {
+  device = await WakelineDevice.enrol(
+    { server: world.server, app: world.app, appKey: world.appKey, push: { provider: "webhook", token: "guide" } },
+    world,
+  );
+  const proxy = `127.0.0.1:${world.registrar.port}`;
+  const { id } = await device.subscribe({ username: "alice", domain, password: account.password, proxy });
+  expect((await device.setPresence(id, "background")).state).toBe("registered");
+});
+afterEach(() => device.leave());
 
 /** The code of a guide that holds this text, as a module. */
 async function moduleOf(page: string, holds: string): Promise<unknown> {
