@@ -150,7 +150,7 @@ function mishap(world: World, dice: Dice, mishaps: Mishaps, n: number, accounts:
 /** The restart must cost nothing: bindings are good, so no REGISTER leaves. */
 function crash(world: World, dice: Dice): void {
   const fromMs = world.clock.nowMs();
-  const bound = [...world.directory.byId.values()].filter((account) => world.isRegistered(account));
+  const bound = [...world.directory.byId.values()].filter((account) => world.isResting(account));
   const names = new Set(bound.map(({ record }) => record.username));
   world.crash();
   const crashedMs = world.clock.nowMs();

@@ -4,7 +4,7 @@ import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
 import type { Endpoint } from "../../src/net/network.ts";
 import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
 import type { Log } from "../../src/observe/log.ts";
-import type { CallState, Command, Event } from "../../src/workers/protocol.ts";
+import type { CallState, Command, Event, RegistrationStatus } from "../../src/workers/protocol.ts";
 import { ShardCore } from "../../src/workers/shard-core.ts";
 import { SipText, sipText } from "../fakes/sip-text.ts";
 import { SeededRandom, VirtualClock } from "../fakes/virtual-clock.ts";
@@ -83,7 +83,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
   readonly #pressedAtMs = new Map<SimAccount, number>();
   readonly #presenceDone = new Map<number, (isPending: boolean) => void>();
   readonly #strangers: VirtualServer;
-  readonly #registered = new Set<number>();
+  readonly #resting = new Set<number>();
   #requestIds = 0;
   #strangerBytes = 0;
   readonly #ticker = (nowMs: number): void => this.core.tick(nowMs);
@@ -290,7 +290,7 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     checkEvent(event, this.#complain);
     if (event.kind === "journal") this.#checkSilence(event.summary.callId, event.summary.state, event.targets);
     if (event.kind === "callState") this.note("", happened(`${event.call} ${event.state}`));
-    if (event.kind === "registration" && event.status?.state === "registered") this.#registered.add(event.requestId);
+    if (event.kind === "registration" && this.#isResting(event.status)) this.#resting.add(event.requestId);
     if (event.kind === "drained") this.isDrained = true;
     if (event.kind === "presenceDone") this.#presenceDone.get(event.requestId)?.(event.pending);
   }
@@ -417,11 +417,16 @@ export class World implements PhoneWorld, PoolWorld, TrunkWorld {
     for (const phone of this.phones.values()) phone.orphaned();
   }
 
-  /** Whether the shard takes the account for registered. */
-  isRegistered({ record }: SimAccount): boolean {
+  /** Whether the shard takes the account for registered and has nothing to send for it in the next seconds. */
+  isResting({ record }: SimAccount): boolean {
     const requestId = ++this.#requestIds;
     this.command({ kind: "registrationQuery", requestId, accountId: record.accountId });
-    return this.#registered.has(requestId);
+    return this.#resting.has(requestId);
+  }
+
+  #isResting(status: RegistrationStatus | undefined): boolean {
+    if (status?.state !== "registered") return false;
+    return status.nextAttemptAtMs === undefined || status.nextAttemptAtMs > this.clock.wallMs() + 5_000;
   }
 
   presence(account: SimAccount, deviceId: DeviceId, presence: "background" | "foreground"): number {
