@@ -157,7 +157,27 @@ function patched(before: string | undefined, patch: string | null | undefined): 
   return patch === undefined ? before : (patch ?? undefined);
 }
 
-function textFaults(input: AccountPatch): FieldFault[] {
+/**
+ * What the text rules say of a body that its schema has refused: a developer hears of every field at once. It may hold anything;
+ * what is no text is the schema's to name.
+ */
+export function furtherFaults(body: unknown): FieldFault[] {
+  const account = objectOf(objectOf(body)?.["account"]);
+  if (account === undefined) return [];
+  const faults = textFaults({ ...account, onUnreachable: objectOf(account["onUnreachable"]) });
+  judge("account.password", account["password"], passwordText, faults);
+  return faults;
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+}
+
+type AnyTexts = { readonly [Name in keyof typeof textFields]?: unknown } & {
+  readonly onUnreachable?: { readonly forwardTo?: unknown } | null | undefined;
+};
+
+function textFaults(input: AnyTexts): FieldFault[] {
   const faults: FieldFault[] = [];
   for (const [name, rule] of Object.entries(textFields)) {
     const value = input[name as keyof typeof textFields];
@@ -167,7 +187,7 @@ function textFaults(input: AccountPatch): FieldFault[] {
   return faults;
 }
 
-function judge(field: string, value: string | null | undefined, rule: TextRule, faults: FieldFault[]): void {
+function judge(field: string, value: unknown, rule: TextRule, faults: FieldFault[]): void {
   const detail = typeof value === "string" ? rule(value) : undefined;
   if (detail !== undefined) faults.push({ field, detail });
 }

@@ -78,13 +78,25 @@ function faultsOf(error: ValidationError): FieldFault[] {
   return [...faults.values()];
 }
 
-/** What Elysia's `onError` answers: every fault as a problem, bugs counted and without a word about their cause. */
-export function problemOf(error: unknown, where: FaultPlace, metrics: Metrics, log: Log): Response {
+/**
+ * What Elysia's `onError` answers: every fault as a problem, bugs counted and without a word about their cause. `further`: faults
+ * of a refused body that no schema can say.
+ */
+export function problemOf(
+  error: unknown,
+  where: FaultPlace,
+  metrics: Metrics,
+  log: Log,
+  further: (body: unknown) => readonly FieldFault[] = () => [],
+): Response {
   const cause = error instanceof ParseError ? error.cause : error;
   if (cause instanceof RefusedBody) return problem(cause.refusal);
   if (error instanceof ParseError) return problem({ status: 400, code: "badBody" });
   if (error instanceof ValidationError) {
-    return problem({ status: 422, code: "invalid", detail: "some fields cannot be taken", faults: faultsOf(error) });
+    const named = faultsOf(error);
+    const others = error.type === "body" ? further(error.value) : [];
+    const faults = [...named, ...others.filter(({ field }) => !named.some((fault) => fault.field === field))];
+    return problem({ status: 422, code: "invalid", detail: "some fields cannot be taken", faults });
   }
   if ((error as { readonly code?: unknown }).code === "NOT_FOUND") return problem(notFound);
   metrics.fault(where);

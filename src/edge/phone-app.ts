@@ -4,6 +4,7 @@ import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { DeviceRecord, Store } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
+import { furtherFaults } from "./account-input.ts";
 import { bearerOf, type Callers } from "./callers.ts";
 import type { Devices } from "./devices.ts";
 import { answers, bodyAnswers, openApi } from "./docs.ts";
@@ -309,7 +310,7 @@ function timeOf(value: string | number): number | undefined {
 export function phoneApp(parts: PhoneParts) {
   const { metrics, log } = parts;
   return routes()
-    .onError(({ error }) => problemOf(error, "http", metrics, log))
+    .onError(({ error }) => problemOf(error, "http", metrics, log, furtherFaults))
     .use(openApi(parts.version))
     .use(enrolRoute(parts))
     .use(deviceRoutes(parts))

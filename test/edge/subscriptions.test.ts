@@ -112,6 +112,37 @@ describe("subscribing an account", () => {
     expect(bench.store.accountRecords.size).toBe(0);
   });
 
+  test("a body with every kind of fault has all of them named at once, each field once", async () => {
+    await using bench = await EdgeBench.open();
+    const phone = await bench.phone();
+    const account = {
+      username: "a\nb",
+      domain: "",
+      password: "x".repeat(300),
+      displayName: 7,
+      proxy: "x".repeat(5_000),
+      expiresSec: 1,
+      onUnreachable: { forwardTo: "http://x" },
+      pasword: "x",
+    };
+    const answer = await bench.subscribe(phone, account, { presence: "asleep" });
+    expect([answer.status, faultFields(answer).toSorted()]).toEqual([
+      422,
+      [
+        "account.displayName",
+        "account.domain",
+        "account.expiresSec",
+        "account.onUnreachable.forwardTo",
+        "account.password",
+        "account.pasword",
+        "account.proxy",
+        "account.username",
+        "presence",
+      ],
+    ]);
+    expect(JSON.stringify(answer.body)).not.toContain("xxx");
+  });
+
   const refusedFields: readonly (readonly [string, string, string])[] = [
     ["username", "line break", "alice\r\nVia: x"],
     ["username", "NUL", "ali\u0000ce"],
