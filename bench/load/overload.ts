@@ -239,9 +239,9 @@ async function during(
   const probeMs: number[] = [];
   let strain = 0;
   let loopDelayMs = 0;
-  let isOver = false;
+  const end = new AbortController();
   const probing = (async (): Promise<void> => {
-    while (!isOver) {
+    while (!end.signal.aborted) {
       const askedMs = performance.now();
       const now = await server.read();
       probeMs.push(performance.now() - askedMs);
@@ -252,7 +252,7 @@ async function during(
   })();
   await drive(fromMs + seconds * 1_000, fromMs);
   const tookSec = (performance.now() - fromMs) / 1_000;
-  isOver = true;
+  end.abort();
   await probing;
   const after = await server.read();
   return {

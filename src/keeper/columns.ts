@@ -110,6 +110,11 @@ export class Columns {
     this.wasClean = this.#adopt();
   }
 
+  /** Makes room in the index for so many rows at once. */
+  reserve(rows: number): void {
+    this.#byAccount.reserve(rows);
+  }
+
   /** Rows in use. */
   get size(): number {
     return this.#byAccount.size;

@@ -84,6 +84,8 @@ const verifyEveryMs = 1000;
 export class Keeper {
   readonly #clock: Clock;
   readonly #directory: Directory;
+  /** In the directory, when the keeper was made. */
+  readonly #accounts: number;
   readonly #columns: Columns;
   readonly #events: KeeperEvents;
   readonly #ledger: Ledger;
@@ -106,7 +108,11 @@ export class Keeper {
     this.#directory = directory;
     this.#columns = columns;
     this.#events = events;
-    const volatile = new VolatileRows(Math.min(Math.max(columns.used, volatileRowsMin), columns.capacity));
+    this.#accounts = directory.size();
+    // All at once: to move half of a million rows while they come stops the thread for tens of milliseconds.
+    const expected = Math.min(Math.max(columns.used, this.#accounts), columns.capacity);
+    columns.reserve(expected);
+    const volatile = new VolatileRows(Math.min(Math.max(expected, volatileRowsMin), columns.capacity));
     const pool = new RandomPool(random);
     const owner = {
       onLocated: (registrar: Registrar): void => this.#attempts.onLocated(registrar),
@@ -127,6 +133,7 @@ export class Keeper {
       userAgent,
       events: { onState: (row, state, before) => this.#onState(row, state, before) },
     });
+    this.#ledger.reserve(expected);
     this.#conduct = new Conduct(
       this.#ledger,
       {
@@ -168,7 +175,7 @@ export class Keeper {
   start(): { readonly accounts: number } {
     this.#read();
     this.#roll.begin();
-    return { accounts: this.#directory.size() };
+    return { accounts: this.#accounts };
   }
 
   tick(nowMs: number): void {

@@ -199,6 +199,11 @@ export class Ledger {
     return row;
   }
 
+  /** Makes room for so many rows at once. */
+  reserve(rows: number): void {
+    this.#byUser.reserve(rows);
+  }
+
   /** A shard that died left its counts in the lane. */
   zeroGauges(): void {
     for (const gauge of gauges) this.lane.set(gauge, 0);
