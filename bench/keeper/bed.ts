@@ -18,7 +18,7 @@ import type { Clock } from "../../src/time/clock.ts";
 import { systemRandom } from "../../src/time/random.ts";
 
 /** As the store gives them. */
-const accountsPage = 2_000;
+const accountsPage = 500;
 
 /** A wire that keeps what was queued, for a bench to answer. */
 class SinkNetwork implements Network {

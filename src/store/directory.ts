@@ -14,8 +14,8 @@ import {
 import { openSealed, secretOf, secretPlace } from "./secret.ts";
 import { Vault, type VaultKeys } from "./vault.ts";
 
-/** Accounts read at a time, under 10 ms: no read transaction stays open while the shard works on them, so no checkpoint waits for it. */
-const accountsPage = 2_000;
+/** Accounts read at a time, a millisecond: no read transaction stays open while the shard works on them, so no checkpoint waits for it. */
+const accountsPage = 500;
 /** Accounts asked for by one statement: each costs half of what a statement of its own does. */
 const batch = 32;
 const anyOfBatch = `in (${Array.from({ length: batch }, () => "?").join(", ")})`;

@@ -39,6 +39,9 @@ export class Observer {
   #holdTo: Readings | undefined;
   #last: Readings;
   #loopDelayMs = 0;
+  /** The same, and the main thread's, since all are registered. */
+  #loopDelayMsHold = 0;
+  #mainDelayMsHold = 0;
   #silence: SilenceReport | undefined;
   #restart: RestartReport | undefined;
 
@@ -84,6 +87,8 @@ export class Observer {
       await Bun.sleep(registeringPollMs);
     }
     this.#allRegistered = this.#last;
+    // A peak fades within a second.
+    await Bun.sleep(pollMs * 2);
   }
 
   /** At the last reading. */
@@ -210,6 +215,8 @@ export class Observer {
       readyMs: Math.round(this.#server.readyMs),
       wallMsAllRegistered: this.#wallMs === undefined ? undefined : Math.round(this.#wallMs),
       loopDelayMsPeak: round(this.#loopDelayMs, 1),
+      loopDelayMsHold: round(this.#loopDelayMsHold, 1),
+      mainDelayMsHold: round(this.#mainDelayMsHold, 1),
       silence: this.#silence,
       restart: this.#restart,
       wakeMs: called?.wakeMs,
@@ -249,6 +256,10 @@ export class Observer {
     const now = await this.#server.read();
     this.#last = now;
     this.#loopDelayMs = Math.max(this.#loopDelayMs, now.loopDelayMs);
+    if (this.#holdFrom !== undefined) {
+      this.#loopDelayMsHold = Math.max(this.#loopDelayMsHold, now.loopDelayMs);
+      this.#mainDelayMsHold = Math.max(this.#mainDelayMsHold, now.mainLoopDelayMs);
+    }
     return now;
   }
 }

@@ -58,6 +58,9 @@ export class Readings {
   get residentBytes(): number {
     return this.get("process_resident_memory_bytes");
   }
+  get mainLoopDelayMs(): number {
+    return this.get("wakeline_main_loop_delay_seconds") * 1_000;
+  }
   get loopDelayMs(): number {
     return this.largest("wakeline_shard_loop_delay_seconds") * 1_000;
   }

@@ -25,7 +25,11 @@ export interface LoadReport {
   readonly readyMs: number;
   /** From `ready`; undefined when not all were registered in time. */
   readonly wallMsAllRegistered: number | undefined;
+  /** Of a shard, in all the run; the start, when code is cold, has the longest. */
   readonly loopDelayMsPeak: number;
+  /** Since all are registered, of a shard and of the main thread. */
+  readonly loopDelayMsHold: number;
+  readonly mainDelayMsHold: number;
   readonly silence: SilenceReport | undefined;
   readonly restart: RestartReport | undefined;
   /** INVITE sent by the caller until the push was read by the webhook. */
@@ -117,7 +121,10 @@ export function reportLines(report: LoadReport): readonly string[] {
       "memory",
       `${number(report.bytesPerRegistration)} B a registration, ${number(report.residentBytes / 1e6)} MB in all`,
     ),
-    row("longest loop delay", `${number(report.loopDelayMsPeak)} ms`),
+    row(
+      "longest loop delay",
+      `${number(report.loopDelayMsPeak)} ms; once registered ${number(report.loopDelayMsHold)} ms, main thread ${number(report.mainDelayMsHold)} ms`,
+    ),
     ...(silence === undefined
       ? []
       : [

@@ -93,6 +93,8 @@ describe("what the load tool reports", () => {
     readyMs: 1,
     wallMsAllRegistered: undefined,
     loopDelayMsPeak: 1,
+    loopDelayMsHold: 12,
+    mainDelayMsHold: 3,
     silence: undefined,
     restart: undefined,
     wakeMs: undefined,
