@@ -108,6 +108,11 @@ export class StreamFlow implements FrameReceiver {
     return this.#wasOpen;
   }
 
+  /** Whether a whole message has come by it. */
+  get hasServed(): boolean {
+    return this.#messages > 0;
+  }
+
   /** Whether something can still be sent, now or once it is open. */
   get isUsable(): boolean {
     return this.#state === "open" || this.#state === "opening";

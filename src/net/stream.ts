@@ -246,7 +246,8 @@ export class Streams implements FlowOwner {
     if (this.#byPeer.get(flow.peer) === flow) this.#byPeer.delete(flow.peer);
     if (this.#closing) return;
     const nowMs = this.nowMs();
-    if (nowMs - flow.openedAtMs < redialFloorMs) this.#failedAtMs.set(flow.peer, nowMs);
+    // RFC 5626 §4.5: one that has served may be replaced at once; how often is the keeper's to say.
+    if (!flow.hasServed && nowMs - flow.openedAtMs < redialFloorMs) this.#failedAtMs.set(flow.peer, nowMs);
     if (!flow.wasOpen) receiver.onDialFailed(flow.peer);
     receiver.onPeerDown(flow.peer, reason);
   }

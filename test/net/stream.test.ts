@@ -186,6 +186,21 @@ describe("TCP connections to peers, RFC 3261 §18 and RFC 5923", () => {
     await server.until(() => server.streams.length === 2 && server.streams[1]?.received === request);
   });
 
+  test("one that has served is replaced at once, however short it lived; one that has not waits (RFC 5626 §4.5)", async () => {
+    const from = await open();
+    const server = serve();
+    const { peer, stream } = await firstSend(from, server);
+    stream.write(request);
+    await from.recorder.received(1);
+    stream.end();
+    await from.recorder.down();
+    expect(from.network.send(peer, bytesOf(request))).toBe("queued");
+    await server.until(() => server.streams.length === 2);
+    server.streams[1]?.end();
+    await from.recorder.down(2);
+    expect(from.network.send(peer, bytesOf(request))).toBe("failed");
+  });
+
   test("an address that the egress policy denies is not dialled", async () => {
     const from = await open({ egress: new EgressPolicy({ interfaces: () => [] }) });
     const server = serve();
