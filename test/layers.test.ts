@@ -16,7 +16,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   push: ["base", "config", "observe", "store", "time"],
   net: ["base", "config", "observe", "sip", "time"],
   keeper: ["base", "net", "observe", "sip", "time"],
-  anchor: ["base", "keeper", "net", "observe", "sip", "time"],
+  anchor: ["base", "net", "observe", "sip", "time"],
   workers: ["anchor", "base", "config", "keeper", "net", "observe", "sip", "store", "time"],
   edge: ["base", "config", "net", "observe", "page", "push", "sip", "store", "time", "workers"],
   page: ["base"],
@@ -73,6 +73,17 @@ test("imports point down", () => {
     if (!(mayImport[from] ?? []).includes(to)) faults.push(`${file} imports ${target}`);
   }
   expect(faults).toEqual([]);
+});
+
+test("ARCHITECTURE.md tells the same layers", async () => {
+  const page = await Bun.file(new URL("../ARCHITECTURE.md", import.meta.url)).text();
+  const [, section = ""] = page.split("\n## Layers\n");
+  const told = [...section.matchAll(/^\| `(\w+)\/` \|.*\| ([^|]+) \|$/gm)].map(
+    ([, folder = "", names = ""]) => [folder, names.match(/\b[a-z]+\b(?!\/)/g)?.toSorted() ?? []] as const,
+  );
+  expect(Object.fromEntries(told)).toEqual(
+    Object.fromEntries(Object.entries(mayImport).map(([folder, names]) => [folder, names.toSorted()])),
+  );
 });
 
 test("no file imports itself by a circle", () => {
