@@ -3,26 +3,13 @@ import type { Presence, ProofPlace, Secret } from "../base/records.ts";
 import type {
   CallSummary,
   LadderEntry,
+  ProofAnswer,
   RegistrarStatus,
   RegistrationStatus,
+  ShardLoad,
   TroubleCursor,
+  TroublesPage,
 } from "../workers/protocol.ts";
-
-/** A registrar's word on candidate credentials. */
-export interface Proof {
-  /** "unavailable": it could not be asked in time. */
-  readonly outcome: "accepted" | "refused" | "unavailable";
-  readonly status: number;
-  readonly reason: string;
-  /** The account is more than a claim: its registrar has taken it before, or what is on file is this same secret. */
-  readonly isProven: boolean;
-}
-
-export interface ShardLoad {
-  readonly shard: number;
-  readonly ready: boolean;
-  readonly restarts: number;
-}
 
 /**
  * The shards as the edge sees them; the pool implements it. Questions resolve also when a shard is gone, with the answer that
@@ -38,16 +25,13 @@ export interface Shards {
   /** Resolves once the shard no longer needs the secret in the store; its un-REGISTER is under way. */
   remove(accountId: AccountId): Promise<void>;
   /** `place`: ask there instead of where the account is. */
-  prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<Proof>;
+  prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<ProofAnswer>;
   status(accountId: AccountId): Promise<RegistrationStatus | undefined>;
   retryNow(accountId: AccountId): void;
   subscriptionRemoved(accountId: AccountId, deviceId: DeviceId): void;
   registrars(): Promise<readonly RegistrarStatus[]>;
   /** Accounts refused or retrying, from `cursor` on. */
-  troubles(
-    cursor: TroubleCursor,
-    most: number,
-  ): Promise<{ readonly accounts: readonly AccountId[]; readonly next: TroubleCursor | undefined }>;
+  troubles(cursor: TroubleCursor, most: number): Promise<TroublesPage>;
   calls(): Promise<readonly CallSummary[]>;
   call(call: CallUuid): Promise<{ readonly summary: CallSummary; readonly ladder: readonly LadderEntry[] } | undefined>;
   trace(accountId: AccountId, untilMs: number): void;

@@ -3,7 +3,7 @@ import type { AccountRecord, Presence, ProofPlace, Secret } from "../base/record
 import type { Config } from "../config/config.ts";
 import type { AccountFields, DeviceRecord, Store, SubscriptionDetail } from "../store/types.ts";
 import type { Clock } from "../time/clock.ts";
-import type { RegistrationStatus } from "../workers/protocol.ts";
+import type { ProofAnswer, RegistrationStatus } from "../workers/protocol.ts";
 import {
   fieldsOf,
   isContinuous,
@@ -19,7 +19,7 @@ import {
 import { done, invalid, notFound, refused, type Result } from "./problem.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 import type { SubscribeBody, SubscriptionPatchBody } from "./schemas.ts";
-import type { Proof, Shards } from "./shards.ts";
+import type { Shards } from "./shards.ts";
 import type { Turns } from "./turns.ts";
 
 /** Wrong passwords that one account may be tried with before the registrar is spared: then one a minute. */
@@ -235,7 +235,7 @@ export class Subscriptions {
     known: AccountRecord,
     fields: AccountFields,
     secret: Secret,
-  ): Promise<Result<Proof>> {
+  ): Promise<Result<ProofAnswer>> {
     const { accountId } = known;
     if (this.#isOwn(device, accountId)) {
       return this.#prove(device, accountId, secret, this.#isShared(accountId) ? undefined : proofPlaceOf(fields));
@@ -336,7 +336,7 @@ export class Subscriptions {
     accountId: AccountId,
     secret: Secret,
     place?: ProofPlace,
-  ): Promise<Result<Proof>> {
+  ): Promise<Result<ProofAnswer>> {
     const waitSec = this.#proofs.waitSec(accountId);
     if (waitSec > 0) return tooManyProofs("too many wrong passwords for this account", waitSec);
     const unansweredSec = this.#unanswered.waitSec(deviceId);

@@ -4,7 +4,7 @@ import { Counter } from "../observe/lanes.ts";
 import type { Log } from "../observe/log.ts";
 import type { Attempts, AttemptUser } from "./attempts.ts";
 import type { Ledger } from "./ledger.ts";
-import { floorMs, Happening, RegistrationStateId, retryAfterMs } from "./machine.ts";
+import { backOffMs, floorMs, Happening, RegistrationStateId } from "./machine.ts";
 import type { Profile, ProfileKey } from "./profile.ts";
 import { ChainFlag, Purpose, type PurposeId, TxState } from "./volatile-rows.ts";
 import { Flag, ModeId, modeName } from "./row-flags.ts";
@@ -152,7 +152,7 @@ export class Conduct implements AttemptUser {
     let delayMs =
       waitMs > 0
         ? Math.max(waitMs, floorMs) * (1 + pool.between(0, jitter))
-        : retryAfterMs(columns.failures(row), pool.between(0, 1));
+        : backOffMs(columns.failures(row), pool.between(0, 1));
     const isBound = ledger.isBound(row, now);
     if (isBound && waitMs === 0) {
       // A binding that lives is worth more than one try.

@@ -7,7 +7,7 @@ import { scan, ScanResult } from "../sip/message/scan.ts";
 import { MessageKind, type SipView } from "../sip/message/view.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Random } from "../time/random.ts";
-import type { Command, RegistrarStatus, RegistrationStatus } from "../workers/protocol.ts";
+import type { Command, ProofAnswer, RegistrarStatus, RegistrationStatus } from "../workers/protocol.ts";
 import { AccountLife } from "./account-life.ts";
 import { AccountLookups } from "./account-lookups.ts";
 import { Answers } from "./answers.ts";
@@ -39,16 +39,7 @@ export interface KeeperEvents {
   onPresenceDone(requestId: number, isPending: boolean, status: RegistrationStatus): void;
   /** The secret is in memory: the store may erase it. */
   onRemoved(requestId: number): void;
-  onProof(
-    requestId: number,
-    proof: {
-      readonly outcome: "accepted" | "refused" | "unavailable";
-      readonly status: number;
-      readonly reason: string;
-      /** The account's registrar has taken it before, or the secret is the one on file. */
-      readonly isProven: boolean;
-    },
-  ): void;
+  onProof(requestId: number, answer: ProofAnswer): void;
   /** The registrar refused the account's credentials, or the account. */
   onRefused(accountId: AccountId, status: number, reason: string): void;
   /** The registrar took the account's credentials for another realm than before. `registrar`: the host that was named. */

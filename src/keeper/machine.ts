@@ -1,6 +1,6 @@
 import type { RegistrationState } from "../workers/protocol.ts";
 
-/** States of a registration, as numbers for the column. The transaction of its REGISTER is a machine of its own, see attempts.ts. */
+/** States of a registration, as numbers for the column. The transaction of its REGISTER is a machine of its own, see register-transactions.ts. */
 export const RegistrationStateId = {
   /** Not wanted, and no binding of ours that is to be removed. */
   idle: 0,
@@ -168,7 +168,7 @@ const retryBaseMs = 30_000;
 const retryMaxMs = 1_800_000;
 
 /** Wait after the nth failure in a row, n from 1: between half and all of 60 s, 120 s … 30 min. */
-export function retryAfterMs(failures: number, share: number): number {
+export function backOffMs(failures: number, share: number): number {
   const bound = Math.min(retryMaxMs, retryBaseMs * 2 ** Math.min(Math.max(failures, 1), 10));
   return bound * (0.5 + share / 2);
 }

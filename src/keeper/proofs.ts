@@ -1,14 +1,16 @@
 import type { AccountId } from "../base/ids.ts";
 import type { AccountRecord, Secret } from "../base/records.ts";
 import type { LocalAddress, Network, PeerId, SendOutcome, Source } from "../net/network.ts";
-import { algorithmOf, Algorithm } from "../sip/auth/algorithm.ts";
+import { algorithmOf, Algorithm, type KnownAlgorithmId } from "../sip/auth/algorithm.ts";
 import { type Challenge, chooseChallenges, readChallenges } from "../sip/auth/challenge.ts";
 import { credentialsHeader, digestResponse } from "../sip/auth/digest.ts";
 import { Method } from "../sip/message/method.ts";
 import { readCSeq, readCSeqMethod } from "../sip/message/read-cseq.ts";
 import { topBranch } from "../sip/message/read-via.ts";
 import type { SipView } from "../sip/message/view.ts";
+import { t1Ms, t2Ms } from "../sip/transaction/timers.ts";
 import { escapeUser } from "../sip/uri.ts";
+import type { ProofAnswer } from "../workers/protocol.ts";
 import { datagramBytesMax, sendLarge } from "./large-request.ts";
 import { isServerTrouble } from "./machine.ts";
 import { branchPrefix } from "./names.ts";
@@ -22,13 +24,13 @@ export const proofBranchPrefix = `${branchPrefix}0`;
 const proofsMax = 4_096;
 /** Who asks stands before a form and waits. */
 const patienceMs = 8000;
-const t1Ms = 500;
-const t2Ms = 4000;
+/** The server, or the way to it, is not known yet: look again. */
+const routeRetryMs = 100;
 const challengeAnswersMax = 2;
 /** Servers that are tried after the first. */
 const serversMax = 7;
 
-export type ProofOutcome = "accepted" | "refused" | "unavailable";
+type ProofOutcome = ProofAnswer["outcome"];
 
 export interface ProofRequest {
   readonly requestId: number;
@@ -189,7 +191,7 @@ export class Proofs {
     }
     proof.answers++;
     for (const challenge of chosen) {
-      const ha1 = ha1Of(who, challenge.realm, algorithmOf(challenge.algorithm) as 1 | 2 | 3)!;
+      const ha1 = ha1Of(who, challenge.realm, algorithmOf(challenge.algorithm) as KnownAlgorithmId)!;
       proof.credentials.set(realmKey(challenge), { challenge, ha1, nonceCount: 0 });
     }
     this.#transmit(proof, nowMs);
@@ -252,7 +254,7 @@ export class Proofs {
     const peer = proof.peer ?? profile.registrar.reach.current;
     const local = peer === undefined ? undefined : this.#network.localAddress(peer, profile.key.natEmulation);
     if (peer === undefined || local === undefined) {
-      proof.nextSendMs = nowMs + 100;
+      proof.nextSendMs = nowMs + routeRetryMs;
       return;
     }
     this.#byBranch.delete(proof.branch);

@@ -1,6 +1,7 @@
 import type { RegistrationIndex } from "../base/ids.ts";
 import type { PeerId } from "../net/network.ts";
 import { Counter } from "../observe/lanes.ts";
+import { t1Ms, t2Ms, timerFMs } from "../sip/transaction/timers.ts";
 import type { Ledger } from "./ledger.ts";
 import { Flag } from "./row-flags.ts";
 import { patienceMs } from "./reach.ts";
@@ -10,10 +11,6 @@ import { Transmission } from "./transmission.ts";
 import { ChainFlag, Purpose, type PurposeId, serversTriedMax, TxState } from "./volatile-rows.ts";
 import type { WaitingLine } from "./waiting-line.ts";
 
-/** RFC 3261 §17.1.1.1, §17.1.2.2: T1, T2 and timer F of a non-INVITE client transaction. */
-const t1Ms = 500;
-const t2Ms = 4000;
-const timerFMs = 64 * t1Ms;
 /** A binding that was asked for may live this much longer than asked: the request was under way. */
 const mayLiveSparesSec = 35;
 const retransmissionsMax = 255;

@@ -10,10 +10,13 @@ import type {
   Command,
   Event,
   LadderEntry,
+  ProofAnswer,
   RegistrarStatus,
   RegistrationStatus,
   RequestId,
+  ShardLoad,
   TroubleCursor,
+  TroublesPage,
 } from "./protocol.ts";
 
 /** A reply is due well within this; a shard that died in between answers nothing. Presence waits come on top. */
@@ -157,7 +160,7 @@ export class Pool {
     return { ok: reasons.length === 0, reasons };
   }
 
-  load(): readonly { readonly shard: number; readonly ready: boolean; readonly restarts: number }[] {
+  load(): readonly ShardLoad[] {
     return this.#slots.map((slot, shard) => ({ shard, ready: slot.ready !== undefined, restarts: slot.restarts }));
   }
 
@@ -190,16 +193,7 @@ export class Pool {
     return reply?.kind === "presenceDone" ? reply : { pending: true, status: lost };
   }
 
-  async prove(
-    accountId: AccountId,
-    secret: Secret,
-    place?: ProofPlace,
-  ): Promise<{
-    readonly outcome: "accepted" | "refused" | "unavailable";
-    readonly status: number;
-    readonly reason: string;
-    readonly isProven: boolean;
-  }> {
+  async prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<ProofAnswer> {
     const reply = await this.#ask(this.#shardOf(accountId), proveTimeoutMs, (requestId) => ({
       kind: "prove",
       requestId,
@@ -250,10 +244,7 @@ export class Pool {
   }
 
   /** From `cursor` on, at most `most`; `next`: where to go on, undefined after the last. A shard that cannot answer is passed over. */
-  async troubles(
-    cursor: TroubleCursor,
-    most: number,
-  ): Promise<{ readonly accounts: readonly AccountId[]; readonly next: TroubleCursor | undefined }> {
+  async troubles(cursor: TroubleCursor, most: number): Promise<TroublesPage> {
     const accounts: AccountId[] = [];
     for (let { shard, row } = cursor; shard < this.#slots.length; shard++, row = 0) {
       const fromRow = row;

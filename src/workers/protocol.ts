@@ -33,6 +33,30 @@ export interface TroubleCursor {
   readonly row: number;
 }
 
+/** Some accounts in trouble. `next`: where to go on; undefined after the last. */
+export interface TroublesPage {
+  readonly accounts: readonly AccountId[];
+  readonly next: TroubleCursor | undefined;
+}
+
+/** A shard as its supervisor sees it. */
+export interface ShardLoad {
+  readonly shard: number;
+  readonly ready: boolean;
+  readonly restarts: number;
+}
+
+/** A registrar's word on candidate credentials. */
+export interface ProofAnswer {
+  /** "accepted": the registrar took the credentials; "refused": it did not; "unavailable": it could not be asked in time. */
+  readonly outcome: "accepted" | "refused" | "unavailable";
+  /** Of its final answer; 0: none came. */
+  readonly status: number;
+  readonly reason: string;
+  /** The account itself is more than a claim: its registrar has taken it before, or what is on file is this same secret. */
+  readonly isProven: boolean;
+}
+
 export type Command =
   /** An account was written or changed in the store: (re)load it from the directory and register or retire it. */
   | { readonly kind: "accountChanged"; readonly accountId: AccountId; readonly wanted: boolean }
@@ -168,16 +192,7 @@ export type Event =
       readonly pending: boolean;
       readonly status: RegistrationStatus;
     }
-  | {
-      readonly kind: "proof";
-      readonly requestId: RequestId;
-      /** "accepted": the registrar took the credentials; "refused": it did not; "unavailable": it could not be asked in time. */
-      readonly outcome: "accepted" | "refused" | "unavailable";
-      readonly status: number;
-      readonly reason: string;
-      /** The account itself is more than a claim: its registrar has taken it before, or what is on file is this same secret. */
-      readonly isProven: boolean;
-    }
+  | ({ readonly kind: "proof"; readonly requestId: RequestId } & ProofAnswer)
   | { readonly kind: "registration"; readonly requestId: RequestId; readonly status: RegistrationStatus | undefined }
   | { readonly kind: "registrars"; readonly requestId: RequestId; readonly registrars: readonly RegistrarStatus[] }
   /** `nextRow`: -1 when there are no more. */

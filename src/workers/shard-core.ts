@@ -1,11 +1,9 @@
-import type { CounterName } from "../observe/lanes.ts";
-import { Counter, type Lane } from "../observe/lanes.ts";
+import { Counter, type CounterName, type Lane } from "../observe/lanes.ts";
 import type { Log } from "../observe/log.ts";
 import { Anchor, type AnchorSettings, type AnchorSizes, type Uplink } from "../anchor/anchor.ts";
 import { Keeper } from "../keeper/keeper.ts";
 import type { Columns } from "../keeper/columns.ts";
-import type { RegistrationIndex } from "../base/ids.ts";
-import type { AccountId } from "../base/ids.ts";
+import type { AccountId, RegistrationIndex } from "../base/ids.ts";
 import type { Directory } from "../base/records.ts";
 import type { Locator, Network, NetworkReceiver, PeerId, Source } from "../net/network.ts";
 import type { ServerCertificate } from "../net/server-certificate.ts";

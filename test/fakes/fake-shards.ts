@@ -1,11 +1,13 @@
 import type { AccountId, CallUuid, DeviceId, TunnelId } from "../../src/base/ids.ts";
 import type { Presence, ProofPlace, Secret } from "../../src/base/records.ts";
-import type { Proof, ShardLoad, Shards } from "../../src/edge/shards.ts";
+import type { Shards } from "../../src/edge/shards.ts";
 import type {
   CallSummary,
   LadderEntry,
+  ProofAnswer,
   RegistrarStatus,
   RegistrationStatus,
+  ShardLoad,
   TroubleCursor,
 } from "../../src/workers/protocol.ts";
 
@@ -15,7 +17,7 @@ export class FakeShards implements Shards {
   readonly frames: { readonly tunnelId: TunnelId; readonly text: string }[] = [];
   readonly statuses = new Map<AccountId, RegistrationStatus>();
   /** `isProven` unless said. */
-  proof: Omit<Proof, "isProven"> & Partial<Proof> = { outcome: "accepted", status: 200, reason: "OK" };
+  proof: Omit<ProofAnswer, "isProven"> & Partial<ProofAnswer> = { outcome: "accepted", status: 200, reason: "OK" };
   /** What the last proof was asked with. */
   proved: Secret | undefined;
   /** Where it was asked; undefined: where the account is. */
@@ -52,7 +54,7 @@ export class FakeShards implements Shards {
     await this.onRemove();
   }
 
-  async prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<Proof> {
+  async prove(accountId: AccountId, secret: Secret, place?: ProofPlace): Promise<ProofAnswer> {
     this.told.push(`prove ${accountId}`);
     this.proved = secret;
     this.provedAt = place;

@@ -12,7 +12,7 @@ import {
   judge,
   refreshAfterSec,
   RegistrationStateId as S,
-  retryAfterMs,
+  backOffMs,
   step,
 } from "../../src/keeper/machine.ts";
 import {
@@ -283,9 +283,9 @@ describe("the machine of a registration", () => {
   });
 
   test("the wait after failures doubles from 30 to 60 s up to 15 to 30 min (RFC 5626 §4.5)", () => {
-    expect([retryAfterMs(1, 0), retryAfterMs(1, 0.9999)].map((ms) => Math.round(ms / 1000))).toEqual([30, 60]);
-    expect(Math.round(retryAfterMs(3, 0) / 1000)).toBe(120);
-    expect([retryAfterMs(50, 0), retryAfterMs(255, 0.9999)].map((ms) => Math.round(ms / 1000))).toEqual([900, 1800]);
+    expect([backOffMs(1, 0), backOffMs(1, 0.9999)].map((ms) => Math.round(ms / 1000))).toEqual([30, 60]);
+    expect(Math.round(backOffMs(3, 0) / 1000)).toBe(120);
+    expect([backOffMs(50, 0), backOffMs(255, 0.9999)].map((ms) => Math.round(ms / 1000))).toEqual([900, 1800]);
   });
 });
 
