@@ -1,9 +1,10 @@
-import { existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Database } from "bun:sqlite";
 import { databaseFile, openWriter } from "./database.ts";
 import { addDataKey, loadDataKeys, opensDataKeys, rewrapDataKeys } from "./data-keys.ts";
 import { StoreFault } from "./faults.ts";
+import { refuseOthersFolder } from "./folder-owner.ts";
 import { lockDataDir } from "./lock.ts";
 import { createMasterKeyFile, nextMasterKeyFile, previousMasterKeyFile, readMasterKey } from "./master-key.ts";
 import { syncPath } from "./sync-path.ts";
@@ -25,10 +26,7 @@ export function rotateMasterKey(dataDir: string, masterKey: string): string {
   const file = masterKey.slice("file:".length);
   const [next, previous] = [nextMasterKeyFile(file), previousMasterKeyFile(file)];
   if (!existsSync(databaseFile(dataDir))) throw new StoreFault(`there is no database in ${dataDir}`);
-  const owner = statSync(dataDir).uid;
-  if (owner !== process.getuid?.()) {
-    throw new StoreFault(`${dataDir} belongs to another user (${owner}): run this as that user`);
-  }
+  refuseOthersFolder(dataDir);
   const unlock = lockDataDir(dataDir);
   try {
     const database = openWriter(dataDir);

@@ -2,6 +2,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, renameSync, rmSync, sta
 import { join } from "node:path";
 import { databaseFile, openReadOnly } from "./database.ts";
 import { StoreFault } from "./faults.ts";
+import { refuseOthersFolder } from "./folder-owner.ts";
 import { inspectFile } from "./inspect.ts";
 import { lockDataDir } from "./lock.ts";
 import { syncPath } from "./sync-path.ts";
@@ -50,16 +51,6 @@ export function restoreFrom({ dataDir, file, masterKey, env, force }: RestoreOpt
   } finally {
     for (const suffix of ["", "-wal", "-shm"]) rmSync(`${draft}${suffix}`, { force: true });
     unlock();
-  }
-}
-
-/** The server's user must own what is written here, or it cannot open it. */
-function refuseOthersFolder(dataDir: string): void {
-  const owner = statSync(dataDir).uid;
-  if (owner !== process.getuid?.()) {
-    throw new StoreFault(
-      `${dataDir} belongs to another user (${owner}): run this as that user, with \`runuser -u NAME --\``,
-    );
   }
 }
 
