@@ -132,6 +132,8 @@ async function start(options: ShardStart): Promise<void> {
   });
   network = opened;
   log.info("udp.opened", { port: opened.udpPort, bursts: opened.sendPath, ...opened.udpBuffers });
+  const columns = openColumnsFile(join(config.dataDir, `shard-${shard}.columns`));
+  log.info("columns.opened", { rows: columns.size, torn: columns.torn, clean: columns.wasClean });
   receiver = new ShardCore({
     clock,
     random: systemRandom,
@@ -150,7 +152,7 @@ async function start(options: ShardStart): Promise<void> {
       shards: options.shards,
       shard,
     }),
-    columns: openColumnsFile(join(config.dataDir, `shard-${shard}.columns`)),
+    columns,
     lane,
     log,
     settings: { deadlineSec: wake.deadlineSec, ring: wake.ring, userAgent: sip.userAgent, shard },
