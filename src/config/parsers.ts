@@ -171,7 +171,7 @@ export function environmentToml(text: string): unknown {
 }
 
 function hasControl(text: string): boolean {
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex
   return /[\u0000-\u001f\u007f]/.test(text);
 }
 

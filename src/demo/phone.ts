@@ -86,11 +86,6 @@ export class DemoPhone {
     return this.#open(payload.tunnel ?? "");
   }
 
-  /** Opens the tunnel unasked, with the device's token, as for an outgoing call. */
-  openOwnTunnel(): Promise<void> {
-    return this.#open(`${this.#publicUrl.replace(/^http/, "ws")}/v1/tunnel?token=${this.#deviceToken}`);
-  }
-
   call(user: string): UaCall {
     if (this.#ua === undefined) throw new Error("the phone has no tunnel");
     return this.#ua.call(user);

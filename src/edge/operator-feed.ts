@@ -157,10 +157,6 @@ export class OperatorFeed {
     watcher.sent = 0;
     watcher.skipped = 0;
   }
-
-  get watchers(): number {
-    return this.#watchers.size;
-  }
 }
 
 function send(watcher: Line, bytes: Uint8Array): void {

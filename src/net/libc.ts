@@ -4,8 +4,6 @@ import { dlopen, ptr, read } from "bun:ffi";
 export const Errno = {
   io: 5,
   again: 11,
-  invalid: 22,
-  messageTooLong: 90,
   networkUnreachable: 101,
   noBuffers: 105,
   connectionRefused: 111,
