@@ -72,7 +72,7 @@ function enrolRoute({ callers, devices }: PhoneParts) {
         body: EnrolBody,
         detail: {
           tags: ["Devices"],
-          summary: "Enrol an app installation; the token is for all that follows",
+          summary: "Enrol an installation of the app; the token in the answer is for all other calls",
           security: [{ appKey: [] }],
           responses: bodyAnswers({ 201: "Enrolled", 503: "Problem" }, { 503: "issuerUnavailable" }),
         },
@@ -89,7 +89,11 @@ function deviceRoutes(parts: PhoneParts) {
   return routes()
     .use(deviceGuard(parts))
     .get("/v1/devices/me", ({ device }) => view(device), {
-      detail: { tags: ["Devices"], summary: "This device", responses: answers({ 200: "Device" }) },
+      detail: {
+        tags: ["Devices"],
+        summary: "This device: its push token's state, its lease, how fast it wakes",
+        responses: answers({ 200: "Device" }),
+      },
     })
     .patch(
       "/v1/devices/me",
@@ -99,7 +103,7 @@ function deviceRoutes(parts: PhoneParts) {
         body: DevicePatchBody,
         detail: {
           tags: ["Devices"],
-          summary: "Change push target or name; a push target given again is alive again",
+          summary: "Change push token or name; a token that was dead is tried again once it is given again",
           responses: bodyAnswers({ 200: "Device" }),
         },
       },
@@ -166,7 +170,9 @@ function subscriptionRoutes(parts: PhoneParts) {
         json(
           (await subscriptions.list(device)).map(({ subscription, status }) => subscriptionView(subscription, status)),
         ),
-      { detail: { tags, summary: "All of this device", responses: answers({ 200: "SubscriptionList" }) } },
+      {
+        detail: { tags, summary: "All subscriptions of this device", responses: answers({ 200: "SubscriptionList" }) },
+      },
     )
     .get(
       "/v1/subscriptions/:id",
@@ -174,7 +180,7 @@ function subscriptionRoutes(parts: PhoneParts) {
         respond(await subscriptions.get(device, params.id), ({ subscription, status }) =>
           json(subscriptionView(subscription, status)),
         ),
-      { detail: { tags, summary: "One", responses: answers({ 200: "Subscription", 404: "Problem" }) } },
+      { detail: { tags, summary: "One subscription", responses: answers({ 200: "Subscription", 404: "Problem" }) } },
     )
     .patch(
       "/v1/subscriptions/:id",
@@ -187,7 +193,8 @@ function subscriptionRoutes(parts: PhoneParts) {
         body: SubscriptionPatchBody,
         detail: {
           tags,
-          summary: "Change account or notifications; null takes an optional field away",
+          summary:
+            "Change account or notifications; null takes an optional field away, new credentials have to prove themselves",
           responses: bodyAnswers({
             200: "Subscription",
             403: "Problem",
@@ -213,7 +220,8 @@ function subscriptionRoutes(parts: PhoneParts) {
         detail: {
           tags,
           summary: "The app goes to the background or comes to the foreground",
-          description: "200 once the registrar has answered; 202 when waitSec (10 by default) ran out first.",
+          description:
+            "200 once the registrar has answered, `registration.state` says how (`refused` too); 202 when waitSec (10 by default) ran out first.",
           responses: bodyAnswers({ 200: "Subscription", 202: "Subscription", 404: "Problem" }),
         },
       },
@@ -285,7 +293,7 @@ function callRoutes(parts: PhoneParts) {
         body: ReceiptBody,
         detail: {
           tags: ["Calls"],
-          summary: "The phone got a push",
+          summary: "The phone got a push: tell when",
           responses: bodyAnswers({ 204: undefined, 404: "Problem" }),
         },
       },

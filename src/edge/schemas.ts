@@ -20,7 +20,11 @@ const Mode = oneOf("auto", "alternate", "continuous", "singleDevice");
 export const Presence = oneOf("background", "foreground");
 
 /** A short binding floods the registrar, one of more than a week is no promise a registrar keeps. */
-const ExpiresSec = Type.Integer({ minimum: 10, maximum: 604_800 });
+const ExpiresSec = Type.Integer({
+  minimum: 10,
+  maximum: 604_800,
+  description: "What to ask of the registrar, 600 by default",
+});
 
 const Ha1List = Type.Array(
   Type.Object({ realm: Text, algorithm: oneOf("MD5", "SHA-256", "SHA-512-256"), hash: Text }, strict),
@@ -31,19 +35,28 @@ export const AccountInput = Type.Object(
   {
     username: Text,
     domain: Text,
-    password: described("Or ha1: never both"),
+    password: described("This or ha1, not both"),
     ha1: Type.Optional(Ha1List),
-    authUsername: described("When the server knows the account by another name"),
+    authUsername: described("The name in the digest, when it is not username"),
     displayName: described("As the phone sends it"),
     proxy: described("What the phone itself uses: host, host:port, or a SIP URI with transport"),
     alternateProxy: described("What Wakeline uses in its place"),
     transport: Type.Optional(Transport),
     expiresSec: Type.Optional(ExpiresSec),
     registrationMode: Type.Optional(Mode),
-    natEmulation: Type.Optional(Type.Boolean()),
+    natEmulation: Type.Optional(
+      Type.Boolean({
+        description: "For servers that misjudge a client with a public address: look like one behind NAT",
+      }),
+    ),
     instanceId: described("`+sip.instance` as the phone sends it: a URN or UUID"),
-    userAgent: described("Instead of the server's own"),
-    onUnreachable: Type.Optional(Type.Object({ forwardTo: Text }, strict)),
+    userAgent: described("Shown to the SIP server in place of Wakeline's own"),
+    onUnreachable: Type.Optional(
+      Type.Object(
+        { forwardTo: Text },
+        { ...strict, description: "302 to this URI, not 480, when no device comes in time" },
+      ),
+    ),
   },
   strict,
 );
@@ -71,10 +84,10 @@ export const AccountPatch = Type.Object(
 
 export const NotifyInput = Type.Object(
   {
-    message: Type.Optional(Type.Boolean()),
-    voicemail: Type.Optional(Type.Boolean()),
-    missed: Type.Optional(Type.Boolean()),
-    preview: Type.Optional(Type.Boolean()),
+    message: Type.Optional(Type.Boolean({ description: "Push SIP MESSAGEs" })),
+    voicemail: Type.Optional(Type.Boolean({ description: "Push when voicemail waits (RFC 3842)" })),
+    missed: Type.Optional(Type.Boolean({ description: "Push missed calls" })),
+    preview: Type.Optional(Type.Boolean({ description: "Put a message's text into its push" })),
   },
   strict,
 );
@@ -87,7 +100,7 @@ export const PushInput = Type.Object(
       description:
         "APNs VoIP token, FCM token or Firebase installation id, Web Push subscription as JSON text, or any string for a webhook",
     }),
-    alertToken: described("APNs alert token: for all that does not ring"),
+    alertToken: described("APNs alert token: for all pushes but those of calls"),
     environment: Type.Optional(oneOf("production", "development")),
   },
   strict,
@@ -128,7 +141,7 @@ export const ReceiptBody = Type.Object(
   {
     receivedAt: Type.Union([Type.String({ maxLength: 40 }), Type.Number()]),
     priority: Type.Optional(
-      Type.String({ maxLength: 32, description: "What Android says it came with: high or normal" }),
+      Type.String({ maxLength: 32, description: "That the push came with, as Android tells: high or normal" }),
     ),
   },
   { ...strict, examples: [{ receivedAt: "2026-11-24T12:00:00.640Z", priority: "high" }] },
