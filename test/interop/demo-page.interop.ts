@@ -1,27 +1,18 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { chromium, type Browser, type BrowserContext, type Page, type Worker } from "playwright-core";
+import type { Browser, BrowserContext, Page, Worker } from "playwright-core";
 import { startDemoServer } from "../../src/commands/demo-server.ts";
 import { openDemoPage, type DemoPage } from "../../src/demo/page-server.ts";
 import type { PushPayload } from "../../src/push/types.ts";
+import { openBrowser } from "../page/browser.ts";
 import { expectSound, watchCost, watchLayoutShift } from "../page/sound.ts";
 import { stepMsMax, until } from "./lab/wait.ts";
 
-const flags = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 /** CPU of the page's main thread until its buttons work: of the second that a person waits, what does not depend on other work here. */
 const startCpuMsMax = 400;
 
 let browser: Browser;
 beforeAll(async () => {
-  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: flags });
+  browser = await openBrowser();
 });
 afterAll(() => browser.close());
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { chromium, type Browser, type Page, type WebSocketRoute } from "playwright-core";
+import type { Browser, Page, WebSocketRoute } from "playwright-core";
+import { openBrowser } from "../page/browser.ts";
 import { domain, openWorld, type World } from "../sdk/world.ts";
 import { stepMsMax, until } from "./lab/wait.ts";
 
@@ -9,21 +10,7 @@ const root = join(import.meta.dir, "../..");
 let browser: Browser;
 let world: World;
 beforeAll(async () => {
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--use-fake-ui-for-media-stream",
-      "--use-fake-device-for-media-stream",
-    ],
-  });
+  browser = await openBrowser("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream");
   world = await openWorld();
 }, 60_000);
 afterAll(async () => {

@@ -1,7 +1,7 @@
 import { chromium, type Browser } from "playwright-core";
 
-/** Debian's Chromium, that asks nobody anything by itself. */
-export function openBrowser(): Promise<Browser> {
+/** Debian's Chromium, that asks nobody anything by itself. `flags`: further ones of its command line. */
+export function openBrowser(...flags: readonly string[]): Promise<Browser> {
   return chromium.launch({
     executablePath: "/usr/bin/chromium",
     args: [
@@ -13,6 +13,7 @@ export function openBrowser(): Promise<Browser> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...flags,
     ],
   });
 }

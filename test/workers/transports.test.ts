@@ -3,20 +3,13 @@ import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TunnelId } from "../../src/base/ids.ts";
-import { columnsBytes, openColumns } from "../../src/keeper/columns.ts";
-import { EgressPolicy } from "../../src/net/egress.ts";
 import type { Transport } from "../../src/net/network.ts";
-import { openNetwork } from "../../src/net/network-live.ts";
-import { silentLog } from "../../src/observe/log.ts";
-import { systemClock } from "../../src/time/clock.ts";
-import { systemRandom } from "../../src/time/random.ts";
-import { ShardCore } from "../../src/workers/shard-core.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
 import { SipText, sipText } from "../fakes/sip-text.ts";
-import { VirtualLocator } from "../fakes/virtual-network.ts";
-import { newLane, openTestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
+import { openTestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 import { answerTo } from "../attacks/attack-bench.ts";
 import { accountOf, VirtualDirectory } from "../keeper/bench-shard.ts";
+import { openLiveShard } from "./live-shard.ts";
 
 const closing: (() => void)[] = [];
 const authority = createTestAuthority();
@@ -38,46 +31,21 @@ async function scene(transport: Transport, address: string) {
   const caFile = join(tmpdir(), `wakeline-ca-${crypto.randomUUID()}.pem`);
   writeFileSync(caFile, authority.ca);
   closing.push(() => rmSync(caFile));
-  const lane = newLane();
   const frames: SipText[] = [];
-  let core: ShardCore | undefined;
-  const network = await openNetwork({
-    listen: [address],
-    udpPort: 0,
-    tcpPort: 0,
-    caFile,
-    egress: new EgressPolicy({ allow: ["127.0.0.0/8", "::1"] }),
-    clock: systemClock,
-    lane,
-    receiver: {
-      onMessage: (bytes, from, to, source) => core?.onMessage(bytes, from, to, source),
-      onPeerDown: (peer, reason) => core?.onPeerDown(peer, reason),
-    },
-  });
-  closing.push(() => network.close());
   const port = { udp: far.udpPort, tcp: far.tcpPort, tls: far.tlsPort }[transport];
-  const locator = new VirtualLocator();
-  locator.set("virtual.test", [
-    { transport, address, port, ...(transport === "tls" ? { serverName: "virtual.test" } : {}) },
-  ]);
   const directory = new VirtualDirectory();
   const account = accountOf(1, { transport });
   directory.put(account);
-  core = new ShardCore({
-    clock: systemClock,
-    random: systemRandom,
-    network,
-    locator,
+  const { core, close } = await openLiveShard({
+    address,
+    servers: [{ transport, address, port, ...(transport === "tls" ? { serverName: "virtual.test" } : {}) }],
     directory,
-    columns: openColumns(new ArrayBuffer(columnsBytes(8))),
-    lane,
-    log: silentLog,
-    uplink: { emit: (event) => (event.kind === "frame" ? frames.push(new SipText(event.text)) : undefined) },
-    settings: { deadlineSec: 40, ring: "on_device", userAgent: "Wakeline", shard: 0 },
+    onEvent: (event) => {
+      if (event.kind === "frame") frames.push(new SipText(event.text));
+    },
+    caFile,
   });
-  const shard = core;
-  const timer = setInterval(() => shard.tick(systemClock.nowMs()), 10);
-  closing.push(() => clearInterval(timer));
+  closing.push(close);
   recorder.onEach = ({ text, source }) => {
     if (!text.startsWith("REGISTER")) return;
     const request = new SipText(text);
@@ -100,7 +68,7 @@ async function scene(transport: Transport, address: string) {
       wakeable: true,
     },
   ];
-  return { core: shard, far, recorder, frames, tunnelId };
+  return { core, far, recorder, frames, tunnelId };
 }
 
 describe.each([
