@@ -76,13 +76,13 @@ program
   .command("demo")
   .description("the whole story in one process: server, registrar, caller, phone")
   .option("--page", "serve a page with two browser phones instead, until stopped", false)
-  .option("--port <port>", "of the page; 0: any", portOf, 8070)
+  .option("--port <port>", "port of the page; 0: any that is free", portOf, 8070)
   .action(async (options: { readonly page: boolean; readonly port: number }) => {
     exitCode = await runDemo({ page: options.page, port: options.port }, io);
   });
 
 const accounts = program.command("accounts").description("accounts of the running server");
-command(accounts, "list [text]", "a line each; text that username or domain contain")
+command(accounts, "list [text]", "a line each; [text]: how a username begins, @ and how a domain begins, or both")
   .option("--json", "as JSON")
   .action(async (account: string | undefined, options: ConfigOption & { readonly json?: boolean }) => {
     exitCode = await runAccounts({ ...options, config: options.config, action: "list", account }, io);
@@ -95,13 +95,13 @@ for (const action of ["show", "remove"] as const) {
     });
 }
 command(accounts, "trace <account>", "what passes for one, drawn as a ladder while it happens")
-  .option("--minutes <n>", "how long; 0: what was traced before", minutesOf, traceMinutesDefault)
+  .option("--minutes <n>", "how long; 0: only what was traced before", minutesOf, traceMinutesDefault)
   .option("--messages", "each message, masked, under its arrow", false)
   .action(async (account: string, options: ConfigOption & TraceWishes) => {
     exitCode = await runAccounts({ config: options.config, action: "trace", account, trace: options }, io);
   });
 
-const keys = program.command("keys").description("keys of the vault");
+const keys = program.command("keys").description("keys that passwords are encrypted under");
 command(keys, "rotate", "make a new data key and encrypt every secret under it, while the server runs")
   .option("--master", "make a new master key instead, while the server is stopped", false)
   .action(async (options: ConfigOption & { readonly master: boolean }) => {
@@ -129,7 +129,7 @@ bench
   .option("--user-template <text>", "user names", "u%06d")
   .option("--password-template <text>", "their passwords", "p%06d")
   .option("--domain <name>", "domain of the addresses of record; without it the registrar's host")
-  .option("--expires <sec>", "seconds asked for", Number, 600)
+  .option("--expires <sec>", "expiry asked for, in seconds", Number, 600)
   .option("--seconds <sec>", "how long to watch once all are registered", Number, 30)
   .option("--calls <rate>", "INVITEs a second; the registrar must be on this machine", Number, 0)
   .option("--silence <sec>", "tell the load registrar to be silent for so long in the middle", Number, 0)

@@ -59,7 +59,7 @@ port = 5060                              # shard n listens on port + n, UDP and 
 # tls_port = 5080                        # the same for TLS; certificate as for http unless tls_cert and tls_key are set here
 ${answers.advertise === undefined ? '# advertise = "203.0.113.7"             # how SIP servers reach this machine, when it is behind NAT' : `advertise = ${quoted(answers.advertise)}`}
 # shards = 0                             # 0 is one a core
-# egress_allow = ["10.0.0.0/8"]          # networks beside the public internet where accounts' servers may be
+# egress_allow = ["10.0.0.0/8"]          # networks beyond the public internet that accounts may name
 # resolver = ["192.0.2.53"]              # default: the system's
 # ca_file = "registrars-ca.pem"          # further CAs for registrars
 # user_agent = "Wakeline"
