@@ -239,7 +239,7 @@ export class BrowserPhone {
 
 /** What a call that never was leaves behind, in words; `cause` is JsSIP's. */
 function newsOf(cause: string, isIncoming: boolean): string {
-  if (cause === "Canceled") return isIncoming ? "A missed call." : "Nobody was called in the end.";
+  if (cause === "Canceled") return isIncoming ? "A missed call." : "The call was given up before an answer.";
   if (cause === "Rejected") return isIncoming ? "The call was declined." : "They declined.";
   if (cause === "Unavailable" || cause === "Not Found") return "They cannot be reached.";
   return `No call: ${cause.toLowerCase()}.`;

@@ -31,7 +31,7 @@ export function wordsOf(happening: Happening, deviceName: (device: string) => st
     case "registration":
       return ofRegistration(happening);
     case "modeLearned":
-      return { tone: "quiet", text: `Its registrar showed which mode it bears: ${happening.mode}.` };
+      return { tone: "quiet", text: `Its registrar's answers showed which mode it allows: ${happening.mode}.` };
     case "registrar":
       return ofRegistrar(happening);
     case "push": {
@@ -83,7 +83,7 @@ function ofRegistration({ state, lastStatus, lastReason, registrar, transport }:
     case "retrying":
       return { tone: "warn", text: `An attempt failed${at}${answer === "" ? "" : `: ${answer}`}.` };
     case "idle":
-      return { tone: "quiet", text: "Not registered any more: nobody wanted it to be." };
+      return { tone: "quiet", text: "Not registered any more: no sleeping device needs it." };
     case "registering":
       return { tone: "busy", text: `Registering${at}.` };
     case "unregistering":

@@ -99,7 +99,7 @@ function idleStory(devices: readonly AccountDevice[]): Story {
     return {
       headline: "Not registered: no device subscribes to it.",
       facts: [],
-      advice: "Nothing keeps this account. Remove it if it stays so.",
+      advice: "No device uses this account. Remove it if that stays so.",
     };
   }
   const awake = devices.filter(({ presence }) => presence === "foreground").length;
@@ -113,7 +113,7 @@ function refusalAdvice({ lastStatus, lastReason }: Registration): string {
     case 401:
     case 407:
       return lastReason?.startsWith("no challenge") === true
-        ? "The server asks for a way of proving the password that is not allowed, an old hash for instance. Set the server to MD5, SHA-256 or SHA-512-256 digest with a sane challenge."
+        ? "The server asks for a way of proving the password that is not allowed, an old hash for instance. Set the server to digest with MD5, SHA-256 or SHA-512-256."
         : lastReason?.startsWith("no credentials") === true
           ? "The server asks for another realm than the stored hash is of. The app must hand over a hash for that realm, or the password."
           : "The password or the auth username is wrong. Correct it in the app: new credentials are tried at once.";
@@ -122,10 +122,10 @@ function refusalAdvice({ lastStatus, lastReason }: Registration): string {
     case 404:
       return "The server does not know this account. Check username and domain in the app.";
     case 423:
-      return "The server wants a longer expiry than it takes. Look at its minimum and maximum expiry.";
+      return "The server asks for a longer expiry than it accepts. Look at its minimum and maximum expiry.";
     default:
       return lastStatus === undefined || lastStatus < 400
-        ? "Look into the server's log for its REGISTER, correct what it says, then retry."
+        ? "Look for the REGISTER in the server's log, correct what it complains of, then retry."
         : "Look up why the server answers so, correct it there or in the app, then retry.";
   }
 }
@@ -137,11 +137,12 @@ function retryAdvice({ lastStatus, lastReason }: Registration): string {
   if (lastReason !== undefined && forbidden.test(lastReason)) {
     return "The server is in a network that this one may not reach. If it is yours, name it in sip.egress_allow.";
   }
-  if (lastStatus === 503) return "The server is overloaded or in maintenance. It says itself when to come back; wait.";
+  if (lastStatus === 503)
+    return "The server is overloaded or in maintenance. It says when to come back; Wakeline waits until then.";
   if (lastStatus === undefined || lastStatus === 408 || lastReason === "no answer") {
     return "Check that the server runs and that this machine reaches it: name, port, transport, firewall.";
   }
-  return "Nothing, if it passes by itself; else look into the server's log for its REGISTER.";
+  return "Wait: most such answers pass by themselves. If this one stays, look for the REGISTER in the server's log.";
 }
 
 function atServer({ registrar, transport }: Registration): string {
