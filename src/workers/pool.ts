@@ -5,6 +5,8 @@ import type { Clock } from "../time/clock.ts";
 import type { OwnSocket } from "../net/own-sockets.ts";
 import type { TlsMaterial } from "../net/trust.ts";
 import { LastWill } from "./last-will.ts";
+import { mergedRegistrars } from "./merged-registrars.ts";
+import { type Addressed, OpenTunnels } from "./open-tunnels.ts";
 import type {
   CallSummary,
   Command,
@@ -18,6 +20,7 @@ import type {
   TroubleCursor,
   TroublesPage,
 } from "./protocol.ts";
+import { Questions } from "./questions.ts";
 
 /** A reply is due well within this; a shard that died in between answers nothing. Presence waits come on top. */
 const replyTimeoutMs = 5_000;
@@ -60,23 +63,6 @@ interface Slot {
   lastAnswers: readonly Command[];
 }
 
-interface Waiting {
-  readonly shard: number;
-  readonly settle: (event: Event | undefined) => void;
-  readonly timer: ReturnType<typeof setTimeout>;
-}
-
-interface OpenTunnel {
-  readonly deviceId: DeviceId;
-  readonly voip: boolean;
-  /** Shards of the device's accounts, in the order in which a frame asks them. */
-  readonly shards: number[];
-  readonly accounts: Map<number, AccountId[]>;
-}
-
-/** Of a registrar that several shards know. */
-const latestStatusesMax = 16;
-
 const lost: RegistrationStatus = { mode: "auto", state: "idle", lastReason: "shard restarting" };
 
 /**
@@ -87,15 +73,14 @@ const lost: RegistrationStatus = { mode: "auto", state: "idle", lastReason: "sha
  */
 export class Pool {
   readonly #slots: Slot[] = [];
-  readonly #waiting = new Map<RequestId, Waiting>();
-  readonly #tunnels = new Map<TunnelId, OpenTunnel>();
+  readonly #questions = new Questions();
+  readonly #tunnels = new OpenTunnels((accountId) => this.#shardOf(accountId));
   readonly #ownSockets: OwnSocket[] = [];
   readonly #placement: (accountId: AccountId, shards: number) => number;
   readonly #spawn: SpawnShard;
   readonly #sink: EventSink;
   readonly #clock: Clock;
   readonly #log: Log;
-  #nextRequest = 1;
   #stopping = false;
   #onProgress: (() => void) | undefined;
 
@@ -231,16 +216,7 @@ export class Pool {
 
   async registrars(): Promise<readonly RegistrarStatus[]> {
     const replies = await this.#askAll((requestId) => ({ kind: "registrarsQuery", requestId }));
-    const merged = new Map<string, RegistrarStatus>();
-    for (const reply of replies) {
-      if (reply?.kind !== "registrars") continue;
-      for (const one of reply.registrars) {
-        const key = `${one.transport} ${one.registrar}`;
-        const before = merged.get(key);
-        merged.set(key, before === undefined ? one : addRegistrars(before, one));
-      }
-    }
-    return [...merged.values()];
+    return mergedRegistrars(replies.flatMap((reply) => (reply?.kind === "registrars" ? [reply.registrars] : [])));
   }
 
   /** From `cursor` on, at most `most`; `next`: where to go on, undefined after the last. A shard that cannot answer is passed over. */
@@ -298,40 +274,21 @@ export class Pool {
     ticketCall: CallUuid | undefined,
     voip: boolean,
   ): void {
-    const byShard = new Map<number, AccountId[]>();
-    for (const accountId of accounts) {
-      const shard = this.#shardOf(accountId);
-      byShard.set(shard, [...(byShard.get(shard) ?? []), accountId]);
-    }
-    // A device without an account still speaks to someone: its requests get their 403 from the first shard.
-    if (byShard.size === 0) byShard.set(0, []);
-    const tunnel: OpenTunnel = { deviceId, voip, shards: [...byShard.keys()], accounts: byShard };
-    this.#tunnels.set(tunnelId, tunnel);
-    for (const [shard, owned] of byShard) {
-      this.#post(shard, tunnelOpenedCommand(tunnelId, tunnel, owned, ticketCall));
-    }
+    this.#postAll(this.#tunnels.open(tunnelId, { deviceId, voip }, accounts, ticketCall));
   }
 
   /** Accounts of a device changed while its tunnel is open: its shards are told anew. */
   tunnelAccounts(tunnelId: TunnelId, accounts: readonly AccountId[]): void {
-    const tunnel = this.#tunnels.get(tunnelId);
-    if (tunnel === undefined) return;
-    this.tunnelOpened(tunnelId, tunnel.deviceId, accounts, undefined, tunnel.voip);
+    this.#postAll(this.#tunnels.accountsChanged(tunnelId, accounts));
   }
 
   tunnelClosed(tunnelId: TunnelId): void {
-    const tunnel = this.#tunnels.get(tunnelId);
-    if (tunnel === undefined) return;
-    this.#tunnels.delete(tunnelId);
-    for (const shard of tunnel.shards) this.#post(shard, { kind: "tunnelClosed", tunnelId });
+    this.#postAll(this.#tunnels.close(tunnelId));
   }
 
   /** One SIP message from the phone, latin1. */
   frame(tunnelId: TunnelId, text: string): void {
-    const tunnel = this.#tunnels.get(tunnelId);
-    const first = tunnel?.shards[0];
-    if (tunnel === undefined || first === undefined) return;
-    this.#post(first, { kind: "frame", tunnelId, text, last: tunnel.shards.length === 1 });
+    this.#postAll(this.#tunnels.frame(tunnelId, text));
   }
 
   // ---- life
@@ -369,7 +326,7 @@ export class Pool {
       slot.thread?.terminate();
       slot.thread = undefined;
     }
-    for (const [requestId] of this.#waiting) this.#settle(requestId, undefined);
+    this.#questions.giveUp();
   }
 
   // ---- inside
@@ -396,10 +353,7 @@ export class Pool {
     });
     // First of all, for what comes after may send.
     if (this.#ownSockets.length > 0) slot.queue.push({ kind: "ownSockets", sockets: [...this.#ownSockets] });
-    for (const [tunnelId, tunnel] of this.#tunnels) {
-      const owned = tunnel.accounts.get(shard);
-      if (owned !== undefined) slot.queue.push(tunnelOpenedCommand(tunnelId, tunnel, owned, undefined));
-    }
+    slot.queue.push(...this.#tunnels.of(shard));
     slot.queue.push(...slot.lastAnswers);
     slot.lastAnswers = [];
     this.#flushSoon(shard);
@@ -412,7 +366,7 @@ export class Pool {
     slot.thread = undefined;
     slot.ready = undefined;
     slot.queue = [];
-    for (const [requestId, waiting] of this.#waiting) if (waiting.shard === shard) this.#settle(requestId, undefined);
+    this.#questions.giveUp(shard);
     if (this.#stopping) {
       this.#onProgress?.();
       return;
@@ -427,7 +381,7 @@ export class Pool {
     slot.deaths++;
     slot.restarts++;
     this.#log.error("shard.lost", { shard, reason, restartInMs: delayMs });
-    const { events, answers } = slot.will.execute(this.#tunnelsByDevice(), this.#clock.wallMs());
+    const { events, answers } = slot.will.execute(this.#tunnels.byDevice(), this.#clock.wallMs());
     for (const event of events) this.#sink(event, shard);
     slot.lastAnswers = answers.map((answer) => ({ kind: "lastAnswer", ...answer }));
     setTimeout(() => this.#open(shard), delayMs);
@@ -458,10 +412,11 @@ export class Pool {
       case "troubles":
       case "calls":
       case "call":
-        this.#settle(event.requestId, event);
+        this.#questions.settle(event.requestId, event);
         return;
       case "frameForeign":
-        this.#passOn(shard, event);
+        // The next shard of the device is asked; it answers itself when it is the last.
+        this.#postAll(this.#tunnels.frame(event.tunnelId, event.text, shard));
         return;
       case "will":
         slot.will.onEvent(event);
@@ -472,24 +427,8 @@ export class Pool {
     }
   }
 
-  /** The present tunnel of each device: the newest takes over. */
-  #tunnelsByDevice(): ReadonlyMap<DeviceId, TunnelId> {
-    return new Map([...this.#tunnels].map(([tunnelId, { deviceId }]) => [deviceId, tunnelId]));
-  }
-
-  /** The next shard of the device is asked; it answers itself when it is the last. */
-  #passOn(shard: number, event: Extract<Event, { kind: "frameForeign" }>): void {
-    const tunnel = this.#tunnels.get(event.tunnelId);
-    if (tunnel === undefined) return;
-    const at = tunnel.shards.indexOf(shard) + 1;
-    const next = tunnel.shards[at];
-    if (at === 0 || next === undefined) return;
-    this.#post(next, {
-      kind: "frame",
-      tunnelId: event.tunnelId,
-      text: event.text,
-      last: at === tunnel.shards.length - 1,
-    });
+  #postAll(addressed: readonly Addressed[]): void {
+    for (const { shard, command } of addressed) this.#post(shard, command);
   }
 
   #post(shard: number, command: Command): void {
@@ -515,61 +454,10 @@ export class Pool {
   /** Undefined when the shard is gone, dies before it answers, or stays silent for `timeoutMs`. */
   #ask(shard: number, timeoutMs: number, make: (requestId: RequestId) => Command): Promise<Event | undefined> {
     if (this.#slots[shard]?.thread === undefined) return Promise.resolve(undefined);
-    const requestId = this.#nextRequest++;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#settle(requestId, undefined), timeoutMs);
-      this.#waiting.set(requestId, { shard, settle: resolve, timer });
-      this.#post(shard, make(requestId));
-    });
+    return this.#questions.ask(shard, timeoutMs, (requestId) => this.#post(shard, make(requestId)));
   }
 
   #askAll(make: (requestId: RequestId) => Command): Promise<readonly (Event | undefined)[]> {
     return Promise.all(this.#slots.map((_slot, shard) => this.#ask(shard, replyTimeoutMs, make)));
   }
-
-  #settle(requestId: RequestId, event: Event | undefined): void {
-    const waiting = this.#waiting.get(requestId);
-    if (waiting === undefined) return;
-    this.#waiting.delete(requestId);
-    clearTimeout(waiting.timer);
-    waiting.settle(event);
-  }
-}
-
-function tunnelOpenedCommand(
-  tunnelId: TunnelId,
-  tunnel: OpenTunnel,
-  accounts: readonly AccountId[],
-  ticketCall: CallUuid | undefined,
-): Command {
-  return {
-    kind: "tunnelOpened",
-    tunnelId,
-    deviceId: tunnel.deviceId,
-    accounts,
-    voip: tunnel.voip,
-    ...(ticketCall === undefined ? {} : { ticketCall }),
-  };
-}
-
-const breakerOrder = ["closed", "halfOpen", "open"] as const;
-
-function addRegistrars(a: RegistrarStatus, b: RegistrarStatus): RegistrarStatus {
-  const breaker = breakerOrder[Math.max(breakerOrder.indexOf(a.breaker), breakerOrder.indexOf(b.breaker))] ?? "closed";
-  const accounts = a.accounts + b.accounts;
-  return {
-    registrar: a.registrar,
-    transport: a.transport,
-    accounts,
-    registered: a.registered + b.registered,
-    refused: a.refused + b.refused,
-    window: a.window + b.window,
-    inFlight: a.inFlight + b.inFlight,
-    ratePerSec: a.ratePerSec + b.ratePerSec,
-    waiting: a.waiting + b.waiting,
-    lossRatio: accounts === 0 ? 0 : (a.lossRatio * a.accounts + b.lossRatio * b.accounts) / accounts,
-    breaker,
-    lastStatus: a.lastStatus === 0 ? b.lastStatus : a.lastStatus,
-    latestStatuses: [...a.latestStatuses, ...b.latestStatuses].slice(0, latestStatusesMax),
-  };
 }

@@ -192,6 +192,26 @@ describe("pool", () => {
     pool.stop();
   });
 
+  // Root cause: only the shards of the accounts that were left heard of the tunnel; its calls elsewhere lost their way to the phone.
+  test("a shard keeps the tunnel of a device whose last account there is gone: calls go on, and it hears of the end", async () => {
+    const { pool, life } = await openPool(3);
+    pool.tunnelOpened(tunnel, device, [account(0), account(1)], undefined, false);
+    await life(1, 0).next("tunnelOpened");
+    pool.tunnelAccounts(tunnel, [account(2)]);
+    expect(await life(2, 0).next("tunnelOpened")).toMatchObject({ accounts: [account(2)] });
+    expect(await life(1, 0).next("tunnelOpened")).toMatchObject({ accounts: [] });
+    pool.frame(tunnel, "BYE");
+    expect(await life(2, 0).next("frame")).toMatchObject({ last: false });
+    life(2, 0).events.onEvents([{ kind: "frameForeign", tunnelId: tunnel, text: "BYE" }]);
+    expect(await life(0, 0).next("frame")).toMatchObject({ last: false });
+    life(0, 0).events.onEvents([{ kind: "frameForeign", tunnelId: tunnel, text: "BYE" }]);
+    expect(await life(1, 0).next("frame")).toMatchObject({ text: "BYE", last: true });
+    pool.tunnelClosed(tunnel);
+    for (const shard of [0, 1, 2])
+      expect(await life(shard, 0).next("tunnelClosed")).toMatchObject({ tunnelId: tunnel });
+    pool.stop();
+  });
+
   test("a shard that cannot start fails the start with its reason", async () => {
     const pool = new Pool({
       shards: 1,
