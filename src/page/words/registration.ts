@@ -142,7 +142,7 @@ function retryAdvice({ lastStatus, lastReason }: Registration): string {
   if (lastStatus === undefined || lastStatus === 408 || lastReason === "no answer") {
     return "Check that the server runs and that this machine reaches it: name, port, transport, firewall.";
   }
-  return "Wait: most such answers pass by themselves. If this one stays, look for the REGISTER in the server's log.";
+  return "Wait: it often passes by itself. If it stays so, look for the REGISTER in the server's log.";
 }
 
 function atServer({ registrar, transport }: Registration): string {
