@@ -2,6 +2,7 @@ import type { TSchema } from "@sinclair/typebox";
 import { Elysia, ParseError, ValidationError } from "elysia";
 import type { Log } from "../observe/log.ts";
 import type { FaultPlace, Metrics } from "../observe/metrics.ts";
+import { StoreFault } from "../store/faults.ts";
 import { readJson } from "./json-body.ts";
 import { notFound, problem, wholeBody, type FieldFault, type Refusal } from "./problem.ts";
 
@@ -101,5 +102,8 @@ export function problemOf(
   if ((error as { readonly code?: unknown }).code === "NOT_FOUND") return problem(notFound);
   metrics.fault(where);
   log.error("http.fault", { where, cause: error });
+  if (error instanceof StoreFault) {
+    return problem({ status: 503, code: "storeUnavailable", detail: "nothing can be stored now", retryAfterSec: 5 });
+  }
   return problem({ status: 500, code: "internal" });
 }

@@ -93,13 +93,17 @@ export interface OperatorParts {
   readonly onDrain: () => void;
 }
 
-/** Ready to serve phones: every shard is, and nobody has asked to drain. */
-function readiness({ shards, isDraining }: Pick<OperatorParts, "shards" | "isDraining">): {
+/** Ready to serve phones: every shard is, the store can write, and nobody has asked to drain. */
+function readiness({ shards, store, isDraining }: Pick<OperatorParts, "shards" | "store" | "isDraining">): {
   readonly ok: boolean;
   readonly reasons: readonly string[];
 } {
-  const { reasons } = shards.ready();
-  const all = isDraining() ? [...reasons, "draining"] : reasons;
+  const trouble = store.trouble();
+  const all = [
+    ...shards.ready().reasons,
+    ...(trouble === undefined ? [] : [`the store cannot write: ${trouble}`]),
+    ...(isDraining() ? ["draining"] : []),
+  ];
   return { ok: all.length === 0, reasons: all };
 }
 

@@ -22,6 +22,8 @@ const prunedAtOnce = 500;
 /** A device seen again and again is written once in this time. */
 const touchEveryMs = 5_000;
 const dayMs = 24 * 60 * 60_000;
+/** What is written to learn whether writes come through again. */
+const triedSetting = "triedAtMs";
 
 export interface StoreOptions {
   readonly dataDir: string;
@@ -49,6 +51,7 @@ export async function openStore(options: StoreOptions): Promise<OpenStore> {
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   const dataDir = realpathSync(options.dataDir);
   const unlock = lockDataDir(dataDir);
+  const clock = options.clock ?? systemClock;
   try {
     const master = masterKeyFor(dataDir, options);
     const vaultKeys = newVaultKeys();
@@ -56,6 +59,7 @@ export async function openStore(options: StoreOptions): Promise<OpenStore> {
       spawn: options.spawn ?? spawnWriter,
       open: { kind: "open", dataDir, master, vaultKeys },
       onLost: (reason) => options.log.error("store.lost", { reason }),
+      clock,
     });
     await queue.start();
     const store = new SqliteStore({
@@ -64,7 +68,7 @@ export async function openStore(options: StoreOptions): Promise<OpenStore> {
       vaultKeys,
       unlock,
       log: options.log,
-      clock: options.clock ?? systemClock,
+      clock,
     });
     await store.begin();
     return store;
@@ -106,6 +110,7 @@ class SqliteStore extends Reader implements OpenStore {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #touched = new Map<DeviceId, number>();
+  #isTrying = false;
   #touchTimer: ReturnType<typeof setTimeout> | undefined;
   #pruneTimer: ReturnType<typeof setInterval> | undefined;
 
@@ -191,6 +196,19 @@ class SqliteStore extends Reader implements OpenStore {
 
   async putSetting(name: string, value: string): Promise<void> {
     await this.#queue.write({ kind: "putSetting", name, value });
+  }
+
+  trouble(): string | undefined {
+    const words = this.#queue.trouble;
+    if (words !== undefined && !this.#isTrying) {
+      // Nobody may be writing any more because we are in trouble: the end of it is found by a write of our own.
+      this.#isTrying = true;
+      const tried = (): void => {
+        this.#isTrying = false;
+      };
+      void this.putSetting(triedSetting, String(this.#clock.wallMs())).then(tried, tried);
+    }
+    return words;
   }
 
   async backup(file: string): Promise<void> {

@@ -122,6 +122,8 @@ export interface Store {
   /** A setting of the server itself (signing keys and the like), sealed in the vault; undefined when it was never set. */
   setting(name: string): string | undefined;
   putSetting(name: string, value: string): Promise<void>;
+  /** Why nothing can be written now, in words for the operator; undefined while writes come through. Asking also tries again. */
+  trouble(): string | undefined;
   close(): Promise<void>;
 }
 

@@ -1,3 +1,4 @@
+import type { Clock } from "../time/clock.ts";
 import { errorOf, StoreFault } from "./faults.ts";
 import type { NumberedOutcome, NumberedWrite, WriterCommand, WriterReport } from "./writer-protocol.ts";
 import type { Write, WriteResults } from "./writes.ts";
@@ -6,6 +7,8 @@ import type { Write, WriteResults } from "./writes.ts";
 const batchWritesMax = 512;
 /** Half a minute of the writer's full pace; beyond it the store refuses instead of filling the memory. */
 const waitingMax = 50_000;
+/** A batch takes some 10 ms: one that takes so long is stuck. */
+const stuckMs = 10_000;
 const respawnDelaysMs = [0, 50, 250, 1_000, 5_000] as const;
 
 /** The store worker, however it is made: a thread, or in tests something that can be made to die. */
@@ -37,6 +40,7 @@ export class WriteQueue {
   readonly #spawn: SpawnWriter;
   readonly #open: WriterCommand;
   readonly #onLost: (reason: string) => void;
+  readonly #clock: Clock;
   readonly #waiters = new Map<number, Waiter>();
   #thread: WriterThread | undefined;
   #opened = false;
@@ -45,6 +49,9 @@ export class WriteQueue {
   readonly #sent = new Set<number>();
   readonly #rotations = new Set<number>();
   #batchOut = false;
+  #batchOutAtMs = 0;
+  /** Why the last write failed, when the store itself was the reason. */
+  #failing: string | undefined;
   #flushing = false;
   #nextId = 1;
   #deaths = 0;
@@ -58,10 +65,19 @@ export class WriteQueue {
     readonly open: WriterCommand;
     /** Tells of a worker that died or could not open; it is tried again in any case. */
     readonly onLost: (reason: string) => void;
+    readonly clock: Clock;
   }) {
     this.#spawn = options.spawn;
     this.#open = options.open;
     this.#onLost = options.onLost;
+    this.#clock = options.clock;
+  }
+
+  /** Why nothing can be written, in words: the disk is full, the worker died or is stuck. Undefined while writes come through. */
+  get trouble(): string | undefined {
+    if (this.#failing !== undefined || !this.#batchOut) return this.#failing;
+    const ms = this.#clock.nowMs() - this.#batchOutAtMs;
+    return ms < stuckMs ? undefined : `a write has taken ${Math.round(ms / 1_000)} s`;
   }
 
   /** Resolves when the database is open; rejects with StoreFault when it cannot be, and then nothing runs. */
@@ -147,6 +163,7 @@ export class WriteQueue {
     switch (report.kind) {
       case "opened":
         this.#opened = true;
+        this.#failing = undefined;
         this.#firstOpen?.resolve(undefined);
         this.#flush();
         return;
@@ -200,6 +217,7 @@ export class WriteQueue {
       return;
     }
     if (this.#closing) return;
+    this.#failing = reason;
     this.#onLost(reason);
     const delayMs = respawnDelaysMs[Math.min(this.#deaths++, respawnDelaysMs.length - 1)] ?? 0;
     setTimeout(() => {
@@ -221,6 +239,7 @@ export class WriteQueue {
     const writes = this.#waiting.splice(0, batchWritesMax);
     for (const { id } of writes) this.#sent.add(id);
     this.#batchOut = true;
+    this.#batchOutAtMs = this.#clock.nowMs();
     this.#thread?.post({ kind: "batch", writes });
   }
 
@@ -230,6 +249,8 @@ export class WriteQueue {
       this.#waiters.delete(id);
       this.#sent.delete(id);
       this.#rotations.delete(id);
+      // What was asked for and cannot be is an answer too: the store works.
+      this.#failing = !outcome.ok && outcome.failure.kind === "fault" ? outcome.failure.text : undefined;
       if (outcome.ok) waiter?.resolve(outcome.value);
       else waiter?.reject(errorOf(outcome.failure));
     }

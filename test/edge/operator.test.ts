@@ -25,6 +25,17 @@ describe("health", () => {
     expect((await bench.operator("GET", "/health/live")).status).toBe(200);
   });
 
+  test("is not ready while the store cannot write", async () => {
+    await using bench = await EdgeBench.open();
+    bench.store.troubled = "database or disk is full";
+    const not = await bench.operator("GET", "/health/ready");
+    expect([not.status, not.body]).toEqual([
+      503,
+      { ok: false, reasons: ["the store cannot write: database or disk is full"] },
+    ]);
+    expect((await bench.operator("GET", "/health/live")).status).toBe(200);
+  });
+
   test("is not ready while it drains, which the operator can ask for", async () => {
     await using bench = await EdgeBench.open();
     expect((await bench.operator("POST", "/operator/v1/drain")).status).toBe(202);

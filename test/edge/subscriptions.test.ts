@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { AccountId } from "../../src/base/ids.ts";
+import { StoreFault } from "../../src/store/faults.ts";
 import { appId, at, EdgeBench, faultFields } from "./edge-bench.ts";
 
 function onlyAccount(bench: EdgeBench): AccountId {
@@ -676,7 +677,17 @@ describe("deleting a subscription", () => {
     expect(bench.shards.told.filter((line) => line.startsWith("remove ")).length).toBe(1);
   });
 
-  test("a store that fails is 500 without a word of why, counted, and can be tried again", async () => {
+  test("a store that cannot write is 503 with Retry-After, without a word of why, counted", async () => {
+    await using bench = await EdgeBench.open();
+    const phone = await bench.phone();
+    bench.store.failNext = new StoreFault("disk is full at /var/lib/secret-path");
+    const failed = await bench.subscribe(phone);
+    expect([failed.status, failed.text.includes("secret-path")]).toEqual([503, false]);
+    expect(failed.headers.get("retry-after")).toBe("5");
+    expect(await bench.metric('wakeline_faults_total{where="http"}')).toBe(1);
+  });
+
+  test("a bug of the store is 500 without a word of why, counted, and can be tried again", async () => {
     await using bench = await EdgeBench.open();
     const phone = await bench.phone();
     const id = at(await bench.subscribe(phone), "id");

@@ -21,10 +21,16 @@ export class MemoryStore implements Store {
   /** Names of writes, in order. */
   readonly writes: string[] = [];
   rotations = 0;
+  /** Why nothing can be written. */
+  troubled: string | undefined;
   /** Makes the next write reject. */
   failNext: Error | undefined;
   /** Holds writes back, by name. */
   before: (write: string) => Promise<void> = () => Promise.resolve();
+
+  trouble(): string | undefined {
+    return this.troubled;
+  }
 
   device(deviceId: DeviceId): DeviceRecord | undefined {
     return this.devices.get(deviceId);
