@@ -33,6 +33,7 @@ export const problemCodes = [
   "otherServer",
   "overloaded",
   "registrarUnavailable",
+  "storeUnavailable",
   "subprotocol",
   "ticketNotGood",
   "tooLarge",

@@ -85,12 +85,22 @@ export function answers(
   );
 }
 
+/** The same for an operation that writes to the store, which may be unable to. */
+export function changeAnswers(
+  byStatus: Readonly<Record<number, AnswerName | undefined>>,
+  codes: Readonly<Record<number, string>> = {},
+) {
+  return 503 in byStatus
+    ? answers(byStatus, codes)
+    : answers({ ...byStatus, 503: "Problem" }, { ...codes, 503: "storeUnavailable" });
+}
+
 /** The same for an operation with a body, with what may be wrong about any body. */
 export function bodyAnswers(
   byStatus: Readonly<Record<number, AnswerName | undefined>>,
   codes: Readonly<Record<number, string>> = {},
 ) {
-  return answers({ ...byStatus, 400: "Problem", 413: "Problem", 422: "Problem" }, codes);
+  return changeAnswers({ ...byStatus, 400: "Problem", 413: "Problem", 422: "Problem" }, codes);
 }
 
 const text = { type: "string" as const };

@@ -7,7 +7,7 @@ import type { Clock } from "../time/clock.ts";
 import { furtherFaults } from "./account-input.ts";
 import { bearerOf, type Callers } from "./callers.ts";
 import type { Devices } from "./devices.ts";
-import { answers, bodyAnswers, openApi } from "./docs.ts";
+import { answers, bodyAnswers, changeAnswers, openApi } from "./docs.ts";
 import { jsonBody, problemOf, routes } from "./elysia-base.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import { invalid, notFound, problem, respond } from "./problem.ts";
@@ -118,7 +118,7 @@ function deviceRoutes(parts: PhoneParts) {
         detail: {
           tags: ["Devices"],
           summary: "Erase the device, its subscriptions, and every account without another device",
-          responses: answers({ 204: undefined }),
+          responses: changeAnswers({ 204: undefined }),
         },
       },
     )
@@ -233,7 +233,7 @@ function subscriptionRoutes(parts: PhoneParts) {
         detail: {
           tags,
           summary: "Turn the switch off: the secret is erased when this answers",
-          responses: answers({ 204: undefined, 404: "Problem" }),
+          responses: changeAnswers({ 204: undefined, 404: "Problem" }),
         },
       },
     );
