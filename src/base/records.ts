@@ -4,6 +4,17 @@ export type AccountTransport = "auto" | "udp" | "tcp" | "tls";
 export type RegistrationMode = "auto" | "alternate" | "continuous" | "singleDevice";
 export type Presence = "background" | "foreground";
 
+/** States of an account's registration, in the order of their numbers in the keeper's columns. */
+export const registrationStates = [
+  "idle",
+  "registering",
+  "registered",
+  "retrying",
+  "refused",
+  "unregistering",
+] as const;
+export type RegistrationState = (typeof registrationStates)[number];
+
 /** A SIP identity as stored, without its secret. Absent optional fields are `undefined`, never "". */
 export interface AccountRecord {
   readonly accountId: AccountId;

@@ -1,4 +1,5 @@
 import { Type } from "@sinclair/typebox";
+import { registrationStates } from "../base/records.ts";
 import { problemBody } from "./problem.ts";
 import { AccountInput, NotifyInput, Presence } from "./schemas.ts";
 
@@ -81,9 +82,7 @@ const Device = Type.Object(
 
 const Registration = Type.Object({
   mode: Type.String(),
-  state: Type.Union(
-    ["idle", "registering", "registered", "retrying", "refused", "unregistering"].map((state) => Type.Literal(state)),
-  ),
+  state: Type.Union(registrationStates.map((state) => Type.Literal(state))),
   expiresAt: Type.Optional(Time),
   lastStatus: Type.Optional(Type.Integer()),
   lastReason: Type.Optional(Type.String()),

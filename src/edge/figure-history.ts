@@ -1,3 +1,4 @@
+import { type RegistrationState, registrationStates } from "../base/records.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Clock } from "../time/clock.ts";
 
@@ -5,13 +6,11 @@ import type { Clock } from "../time/clock.ts";
 export const historyStepMs = 10_000;
 const pointsMax = 360;
 
-const states = ["idle", "registering", "registered", "retrying", "refused", "unregistering"] as const;
-
 /** What the figures were, oldest first, as columns. */
 export interface FigureHistoryView {
   /** Unix seconds. */
   readonly atSec: readonly number[];
-  readonly registrations: Readonly<Record<(typeof states)[number], readonly number[]>>;
+  readonly registrations: Readonly<Record<RegistrationState, readonly number[]>>;
   readonly memoryBytes: readonly number[];
   /** Of the slowest shard. */
   readonly loopDelayMs: readonly number[];
@@ -24,7 +23,7 @@ export class FigureHistory {
   readonly #at = new Float64Array(pointsMax);
   readonly #memory = new Float64Array(pointsMax);
   readonly #delay = new Float64Array(pointsMax);
-  readonly #registrations = states.map(() => new Uint32Array(pointsMax));
+  readonly #registrations = registrationStates.map(() => new Uint32Array(pointsMax));
   #samples = 0;
 
   constructor(metrics: Metrics, clock: Clock) {
@@ -38,7 +37,7 @@ export class FigureHistory {
     this.#at[slot] = this.#clock.wallMs() / 1_000;
     this.#memory[slot] = process.memoryUsage.rss();
     this.#delay[slot] = Math.max(0, ...this.#metrics.perShard().map(({ loopDelayMs }) => loopDelayMs));
-    for (const [nth, state] of states.entries()) this.#registrations[nth]?.fill(now[state], slot, slot + 1);
+    for (const [nth, state] of registrationStates.entries()) this.#registrations[nth]?.fill(now[state], slot, slot + 1);
   }
 
   view(): FigureHistoryView {
@@ -48,7 +47,7 @@ export class FigureHistory {
     return {
       atSec: inOrder(this.#at),
       registrations: Object.fromEntries(
-        states.map((state, nth) => [state, inOrder(this.#registrations[nth] ?? new Uint32Array())]),
+        registrationStates.map((state, nth) => [state, inOrder(this.#registrations[nth] ?? new Uint32Array())]),
       ) as FigureHistoryView["registrations"],
       memoryBytes: inOrder(this.#memory),
       loopDelayMs: inOrder(this.#delay),

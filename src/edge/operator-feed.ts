@@ -159,8 +159,8 @@ export class OperatorFeed {
   }
 }
 
-function send(watcher: Line, bytes: Uint8Array): void {
-  if ((watcher.desiredSize ?? 0) > 0) watcher.enqueue(bytes);
+function send(line: Line, bytes: Uint8Array): void {
+  if ((line.desiredSize ?? 0) > 0) line.enqueue(bytes);
 }
 
 function encode(text: string): Uint8Array {

@@ -1,4 +1,4 @@
-import type { RegistrationState } from "../workers/protocol.ts";
+import { type RegistrationState, registrationStates } from "../base/records.ts";
 
 /** States of a registration, as numbers for the column. The transaction of its REGISTER is a machine of its own, see register-transactions.ts. */
 export const RegistrationStateId = {
@@ -17,17 +17,8 @@ export const RegistrationStateId = {
 } as const;
 export type RegistrationStateNumber = (typeof RegistrationStateId)[keyof typeof RegistrationStateId];
 
-const names: readonly RegistrationState[] = [
-  "idle",
-  "registering",
-  "registered",
-  "retrying",
-  "refused",
-  "unregistering",
-];
-
 export function stateName(state: number): RegistrationState {
-  return names[state] ?? "idle";
+  return registrationStates[state] ?? "idle";
 }
 
 /** What can happen to a registration. */

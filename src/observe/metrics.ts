@@ -1,4 +1,5 @@
 import { Counter as PromCounter, Gauge, Histogram, Registry } from "prom-client";
+import type { RegistrationState } from "../base/records.ts";
 import { Counter, type CounterName, type Lane } from "./lanes.ts";
 import { worstStrain } from "./strain.ts";
 import { WakeFigures, wakeSteps, type WakeStep, type WakeSummary } from "./wake-figures.ts";
@@ -29,7 +30,7 @@ const registrationStates = {
   retrying: "registrationsRetrying",
   refused: "registrationsRefused",
   unregistering: "registrationsUnregistering",
-} as const satisfies Record<string, CounterName>;
+} as const satisfies Record<RegistrationState, CounterName>;
 
 const registerAnswers = {
   "1xx": "registerAnswers1xx",

@@ -3,14 +3,12 @@ import type { Rung } from "../base/ladder.ts";
 import type { OwnSocket } from "../net/own-sockets.ts";
 import type { ServerCertificate } from "../net/server-certificate.ts";
 import type { TlsMaterial } from "../net/trust.ts";
-import type { Presence, ProofPlace, RegistrationMode, Secret } from "../base/records.ts";
+import type { Presence, ProofPlace, RegistrationMode, RegistrationState, Secret } from "../base/records.ts";
 
 /**
  * What crosses between the pool (main thread) and a shard worker: commands down, events up, batched per tick as arrays.
  * Frames are latin1 strings: one char is one byte of the SIP message, lossless.
  */
-
-export type RegistrationState = "idle" | "registering" | "registered" | "retrying" | "refused" | "unregistering";
 
 /** What the outside sees of a registration. Times are Unix milliseconds. */
 export interface RegistrationStatus {

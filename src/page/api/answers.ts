@@ -1,4 +1,5 @@
-import type { CallState, LadderEntry, RegistrarStatus, RegistrationState } from "../../workers/protocol.ts";
+import type { RegistrationState } from "../../base/records.ts";
+import type { CallState, LadderEntry, RegistrarStatus } from "../../workers/protocol.ts";
 
 /** Answers of the operator's interface as JSON carries them: times in RFC 3339, a field without a value is absent. */
 export type { CallState, LadderEntry, RegistrarStatus, RegistrationState };
@@ -96,8 +97,8 @@ export interface AccountLine {
   readonly devices: number;
 }
 
-/** Accounts refused or retrying; `next`: where the next page begins. */
-export interface Troubles {
+/** Some accounts; `next`: where the next page begins. */
+export interface AccountsPage {
   readonly accounts: readonly AccountLine[];
   readonly next?: string;
 }

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import type { AccountLine, Troubles } from "../api/answers.ts";
+import type { AccountLine, AccountsPage } from "../api/answers.ts";
 import { ask, type Asked } from "../api/ask.ts";
 import { hrefOf } from "../model/route.ts";
 import { summary } from "../state/live.ts";
@@ -59,13 +59,13 @@ async function search(): Promise<void> {
   following.value = asked.value.next;
 }
 
-function askTroubles(after: string | undefined): Promise<Asked<Troubles>> {
+function askTroubles(after: string | undefined): Promise<Asked<AccountsPage>> {
   const query = new URLSearchParams({ limit: String(pageSize), from: after ?? "0.0" });
   return ask("GET", `/operator/v1/troubles?${query}`);
 }
 
 /** One line more than is shown tells whether there is a next page. */
-async function askAccounts(after: string | undefined): Promise<Asked<Troubles>> {
+async function askAccounts(after: string | undefined): Promise<Asked<AccountsPage>> {
   const query = new URLSearchParams({
     limit: String(pageSize + 1),
     ...(text.value === "" ? {} : { q: text.value }),

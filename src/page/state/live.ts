@@ -1,5 +1,13 @@
 import { computed, effect, signal } from "@preact/signals";
-import type { AccountLine, CallLine, PastFigures, RegistrarStatus, Rung, Summary, Troubles } from "../api/answers.ts";
+import type {
+  AccountLine,
+  AccountsPage,
+  CallLine,
+  PastFigures,
+  RegistrarStatus,
+  Rung,
+  Summary,
+} from "../api/answers.ts";
 import { ask, door, tokenVersion, type Asked } from "../api/ask.ts";
 import { followEvents } from "../api/events.ts";
 import type { ServerEvent } from "../api/sse-parser.ts";
@@ -79,7 +87,7 @@ async function askRegistrars(): Promise<void> {
   // One more than is shown tells whether there are more.
   const [servers, accounts] = await Promise.all([
     ask<readonly RegistrarStatus[]>("GET", `/operator/v1/registrars?limit=${registrarsShownMax + 1}`),
-    ask<Troubles>("GET", `/operator/v1/troubles?limit=${troublesShownMax + 1}`),
+    ask<AccountsPage>("GET", `/operator/v1/troubles?limit=${troublesShownMax + 1}`),
   ]);
   keep(registrars, servers);
   if (accounts.ok) troubles.value = accounts.value.accounts;
