@@ -28,7 +28,7 @@ export function CallsView() {
       <section class="panel" aria-labelledby="recent">
         <h2 id="recent">Recent</h2>
         <CallsTable calls={ended} empty="No call has ended since the start." />
-        <p class="dim">The newest, kept in memory. An account's older calls stand in its journal.</p>
+        <p class="dim">The newest, kept in memory. An account's older calls are on its own page.</p>
         {isCut && wanted < callsWantedMax && (
           <button type="button" onClick={wantMoreCalls}>
             Show more
