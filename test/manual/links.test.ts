@@ -1,11 +1,20 @@
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { loadConfig } from "../../src/config/load.ts";
 import { pages } from "./fences.ts";
 import { repository, wakeline } from "./post.ts";
 
 const read = (page: string): string => readFileSync(join(repository, page), "utf8");
+
+/** The manual, and what else is written for a reader. */
+const texts: readonly string[] = [
+  ...pages(),
+  "CHANGELOG.md",
+  "examples/README.md",
+  "test/sim/README.md",
+  ...readdirSync(join(repository, "docs/adr")).map((name) => `docs/adr/${name}`),
+];
 
 /** The text without its fenced blocks. */
 function prose(markdown: string): string {
@@ -26,8 +35,8 @@ function anchorsOf(markdown: string): ReadonlySet<string> {
   );
 }
 
-test("every link of the manual leads to a file of the repository, and to a heading in it", () => {
-  const broken = pages().flatMap((page) =>
+test("every link leads to a file of the repository, and to a heading in it", () => {
+  const broken = texts.flatMap((page) =>
     [...prose(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = ""]) => {
       if (/^[a-z]+:/.test(link)) return [];
       const [path = "", anchor] = link.split("#");
