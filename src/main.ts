@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, Help, InvalidArgumentError } from "commander";
 import { traceMinutesDefault, traceMinutesMax, type TraceWishes } from "./commands/accounts-trace.ts";
 import { runAccounts } from "./commands/accounts.ts";
 import { runBackup } from "./commands/backup.ts";
@@ -51,6 +51,11 @@ const program = new Command("wakeline")
     "A push server for SIP phones: registers for a sleeping phone, wakes it for a call, relays the signalling.",
   )
   .version(version, "-V, --version")
+  .configureHelp({
+    // That a switch is off by default goes without saying.
+    optionDescription: (option) =>
+      option.defaultValue === false ? option.description : new Help().optionDescription(option),
+  })
   .configureOutput({ outputError: (text, write) => write(`${text.trim().replaceAll(/\s*\n\s*/g, " ")}\n`) })
   .exitOverride();
 
