@@ -178,7 +178,7 @@ describe("when a call of the API does not do what it should", () => {
     const busy = await refusal(
       over(
         answering(429, JSON.stringify({ code: "tooManyRequests", title: "Too Many Requests" }), { "retry-after": "7" }),
-      ).describe(),
+      ).describe({ timeoutMs: 5_000 }), // shorter than the wait that is asked for: not asked again
     );
     expect([busy.code, busy.message, busy.retryAfterSec, busy.isTemporary]).toEqual([
       "tooManyRequests",
