@@ -75,13 +75,14 @@ export interface Edge {
   sweepLeases(): Promise<void>;
 }
 
-/** Starts both listeners. Rejects when one cannot listen, a certificate cannot be read, or the store's keys are damaged. */
-export async function startEdge(options: EdgeOptions): Promise<Edge> {
+type Parts = Awaited<ReturnType<typeof makeParts>>;
+
+/** What the edge is made of, before anything listens. Rejects when the store's keys are damaged. */
+async function makeParts(options: EdgeOptions) {
   const { config, store, shards, gateway, metrics, clock, log, egress } = options;
-  const startedAtMs = clock.wallMs();
+  const { limits } = config;
   const publicUrl = config.publicUrl.replace(/\/+$/, "");
   const tunnelUrl = `${publicUrl.replace(/^http/, "ws")}${tunnelPath}`;
-
   const tokens = await DeviceTokens.open(store, clock);
   const appKeys = new AppKeys(config.apps, clock);
   const feed = new OperatorFeed(clock);
@@ -95,7 +96,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     shards,
     turns: new Turns(),
     clock,
-    limits: config.limits,
+    limits,
     egress,
     accountsChanged: (deviceId) => tunnels.accountsChanged(deviceId),
   });
@@ -108,7 +109,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     receipts,
     clock,
     egress,
-    limits: config.limits,
+    limits,
     closeTunnel: (deviceId, code, reason) => tunnels.closeDevice(deviceId, code, reason),
   });
   const dispatcher = new Dispatcher({
@@ -127,108 +128,76 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     log,
     tunnelUrl,
   });
-  const { leaseDays } = config.limits;
-  const leases = new Leases({ store, devices, subscriptions, dispatcher, clock, log, leaseDays });
-  const callers = new Callers({ store, tokens, clock });
-  const history = new FigureHistory(metrics, clock);
+  return {
+    publicUrl,
+    tunnelUrl,
+    tokens,
+    appKeys,
+    feed,
+    news,
+    calls,
+    receipts,
+    tickets,
+    tunnels,
+    subscriptions,
+    devices,
+    dispatcher,
+    leases: new Leases({ store, devices, subscriptions, dispatcher, clock, log, leaseDays: limits.leaseDays }),
+    callers: new Callers({ store, tokens, clock }),
+    history: new FigureHistory(metrics, clock),
+  };
+}
+
+/** Starts both listeners. Rejects when one cannot listen, a certificate cannot be read, or the store's keys are damaged. */
+export async function startEdge(options: EdgeOptions): Promise<Edge> {
+  const { config, store, shards, metrics, clock, log, version } = options;
+  const startedAtMs = clock.wallMs();
+  const parts = await makeParts(options);
+  const { tokens, tunnels, feed, appKeys } = parts;
   let isDraining = false;
   const drain = (): void => {
     isDraining = true;
   };
 
-  const listener = new PublicListener(
+  const listener = listenForPhones(options, parts);
+  const operatorListener = await listenOrStop(
+    listener,
     {
-      listen: config.http.listen,
-      app: phoneApp({
-        store,
-        callers,
-        devices,
-        subscriptions,
-        calls,
-        receipts,
-        metrics,
-        clock,
-        log,
-        version: options.version,
-      }),
-      callers,
-      peers: new PeerAddresses(config.http.trustedProxies),
-      door: new TunnelDoor({ callers, tickets, tunnels, store }),
-      tunnels,
+      store,
+      shards,
+      subscriptions: parts.subscriptions,
       tokens,
-      facts: {
-        version: options.version,
-        publicUrl,
-        tunnelUrl,
-        egressAddresses: options.egressAddresses,
-        vapidPublicKey: options.vapidPublicKey,
-      },
+      tunnels,
+      feed,
+      news: parts.news,
+      history: parts.history,
       metrics,
-      random: options.random,
+      clock,
       log,
+      version,
+      startedAtMs,
+      token: config.operator.token,
+      isDraining: () => isDraining,
+      onDrain: () => {
+        drain();
+        options.onDrain();
+      },
     },
-    certificateOf(config),
+    options,
   );
-  const operator: OperatorParts = {
-    store,
-    shards,
-    subscriptions,
-    tokens,
-    tunnels,
-    feed,
-    news,
-    history,
-    metrics,
-    clock,
-    log,
-    version: options.version,
-    startedAtMs,
-    token: config.operator.token,
-    isDraining: () => isDraining,
-    onDrain: () => {
-      drain();
-      options.onDrain();
-    },
-  };
-  const operatorListener = await listenOrStop(listener, operator, options);
-
   metrics.watch({
     tunnels: () => tunnels.size,
     restarts: () => shards.load().reduce((sum, { restarts }) => sum + restarts, 0),
   });
-  const guarded = (where: FaultPlace, work: () => void | Promise<void>) => async (): Promise<void> => {
-    try {
-      await work();
-    } catch (cause) {
-      metrics.fault(where);
-      log.error("sweep.fault", { where, cause });
-    }
-  };
-  const tick = (): void => tunnels.tick();
-  const guardedTick = guarded("tunnel", tick);
-  const sweepLeases = guarded("sweep", () => leases.sweep());
-  const sweep = guarded("sweep", () => {
-    tickets.sweep();
-    calls.sweep();
-  });
-  history.sample();
-  const guardedSample = guarded("operator", () => history.sample());
-  const timers =
-    options.timers === false
-      ? []
-      : [
-          setInterval(() => void guardedTick(), tickMs),
-          setInterval(() => void sweep(), sweepMs),
-          setInterval(() => void sweepLeases(), leaseSweepMs(leaseDays)),
-          setInterval(() => feed.beat(), beatMs),
-          setInterval(() => void guardedSample(), historyStepMs),
-        ];
+  const sweepLeases = guarded(options, "sweep", () => parts.leases.sweep());
+  parts.history.sample();
+  const timers = options.timers === false ? [] : startTimers(options, parts, sweepLeases);
 
   return {
     publicPort: listener.port,
     operatorPort: operatorListener.port,
     sink: tunnels,
-    dispatcher,
+    dispatcher: parts.dispatcher,
     drain,
     async stop() {
       for (const timer of timers) clearInterval(timer);
@@ -241,8 +210,67 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       const certificate = certificateOf(next);
       if (certificate !== undefined) listener.replaceCertificate(certificate);
     },
-    tick,
+    tick: () => tunnels.tick(),
     sweepLeases,
+  };
+}
+
+/** The first listener: phones, their tunnels, and whoever looks for the server. */
+function listenForPhones(options: EdgeOptions, parts: Parts): PublicListener {
+  const { config, store, metrics, clock, log, version } = options;
+  const { callers, devices, subscriptions, calls, receipts, tickets, tunnels, tokens } = parts;
+  return new PublicListener(
+    {
+      listen: config.http.listen,
+      app: phoneApp({ store, callers, devices, subscriptions, calls, receipts, metrics, clock, log, version }),
+      callers,
+      peers: new PeerAddresses(config.http.trustedProxies),
+      door: new TunnelDoor({ callers, tickets, tunnels, store }),
+      tunnels,
+      tokens,
+      facts: {
+        version,
+        publicUrl: parts.publicUrl,
+        tunnelUrl: parts.tunnelUrl,
+        egressAddresses: options.egressAddresses,
+        vapidPublicKey: options.vapidPublicKey,
+      },
+      metrics,
+      random: options.random,
+      log,
+    },
+    certificateOf(config),
+  );
+}
+
+/** What is to be done again and again. */
+function startTimers(options: EdgeOptions, parts: Parts, sweepLeases: () => Promise<void>) {
+  const { tunnels, tickets, calls, history, feed } = parts;
+  const every = (ms: number, where: FaultPlace, work: () => void) => {
+    const guardedWork = guarded(options, where, work);
+    return setInterval(() => void guardedWork(), ms);
+  };
+  return [
+    every(tickMs, "tunnel", () => tunnels.tick()),
+    every(sweepMs, "sweep", () => {
+      tickets.sweep();
+      calls.sweep();
+    }),
+    setInterval(() => void sweepLeases(), leaseSweepMs(options.config.limits.leaseDays)),
+    every(beatMs, "operator", () => feed.beat()),
+    every(historyStepMs, "operator", () => history.sample()),
+  ];
+}
+
+/** The work as something that never rejects: a fault is counted and logged, and the next time it is tried again. */
+function guarded({ metrics, log }: EdgeOptions, where: FaultPlace, work: () => void | Promise<void>) {
+  return async (): Promise<void> => {
+    try {
+      await work();
+    } catch (cause) {
+      metrics.fault(where);
+      log.error("sweep.fault", { where, cause });
+    }
   };
 }
 
