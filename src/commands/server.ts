@@ -6,7 +6,7 @@ import { startEdge, type Edge } from "../edge/edge.ts";
 import { EgressPolicy } from "../net/egress.ts";
 import { type OwnSocket, ownSockets, socketsOf } from "../net/own-sockets.ts";
 import type { TlsMaterial } from "../net/trust.ts";
-import { Counter, Lane } from "../observe/lanes.ts";
+import { Lane } from "../observe/lanes.ts";
 import { openLog, startLog, type Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { Strain } from "../observe/strain.ts";
@@ -26,8 +26,6 @@ import { spawnShard } from "../workers/spawn-shard.ts";
 import { version } from "./version.ts";
 
 const strainEveryMs = 50;
-/** What is left of a peak of the loop's delay at the next look: a twentieth after a second. */
-const peakFade = 0.86;
 
 type ShardReady = Extract<Event, { kind: "ready" }>;
 
@@ -223,9 +221,7 @@ function watchStrain(lane: Lane, clock: Clock): () => void {
   let dueAtMs = clock.nowMs() + strainEveryMs;
   const timer = setInterval(() => {
     const nowMs = clock.nowMs();
-    const lateMs = nowMs - dueAtMs;
-    strain.note(lateMs);
-    lane.set(Counter.loopDelayMs, Math.max(0, lateMs, lane.get(Counter.loopDelayMs) * peakFade));
+    strain.note(nowMs - dueAtMs);
     dueAtMs = nowMs + strainEveryMs;
   }, strainEveryMs);
   return () => clearInterval(timer);

@@ -17,11 +17,15 @@ const endsMs = [0, 30, 100] as const;
 const meanOverMs = 2_000;
 /** More counts as this, so that one pause, however long (garbage, a start, a machine that stood still), stays below the first level. */
 const lateMaxMs = 400;
+/** What is left of a peak of lateness after a second, so that who reads once a second sees it. */
+const peakLeft = 0.05;
 
-/** Tells from how late a thread's timer runs whether it keeps up. The level is kept in its lane, for all threads to read. */
+/** Tells from how late a thread's timer runs whether it keeps up. Level and lateness are kept in its lane, for all threads to read. */
 export class Strain {
   readonly #lane: Lane;
   readonly #everyMs: number;
+  /** Of a peak, from one tick to the next. */
+  readonly #fade: number;
   #meanMs = 0;
   #level: StrainLevelId = StrainLevel.none;
 
@@ -29,6 +33,7 @@ export class Strain {
   constructor(lane: Lane, everyMs: number) {
     this.#lane = lane;
     this.#everyMs = everyMs;
+    this.#fade = peakLeft ** (everyMs / 1_000);
   }
 
   get level(): StrainLevelId {
@@ -42,6 +47,7 @@ export class Strain {
     while (this.#meanMs >= (beginsMs[this.#level + 1] ?? Infinity)) this.#level = (this.#level + 1) as StrainLevelId;
     while (this.#meanMs < (endsMs[this.#level] ?? 0)) this.#level = (this.#level - 1) as StrainLevelId;
     this.#lane.set(Counter.strain, this.#level);
+    this.#lane.set(Counter.loopDelayMs, Math.max(0, lateMs, this.#lane.get(Counter.loopDelayMs) * this.#fade));
   }
 }
 

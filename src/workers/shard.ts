@@ -20,8 +20,6 @@ declare const self: Worker;
 
 /** The wheel's tick: nothing here is due with a finer grain. */
 const tickMs = 10;
-/** What is left of a peak of the loop's delay a tick later: a twentieth after a second. */
-const peakFade = 0.97;
 
 let core: ShardCore | undefined;
 let network: LiveNetwork | undefined;
@@ -169,8 +167,6 @@ async function start(options: ShardStart): Promise<void> {
   let dueAtMs = clock.nowMs() + tickMs;
   setInterval(() => {
     const nowMs = clock.nowMs();
-    // A peak fades within a second, so that who reads once a second sees it.
-    lane.set(Counter.loopDelayMs, Math.max(0, nowMs - dueAtMs, lane.get(Counter.loopDelayMs) * peakFade));
     strain.note(nowMs - dueAtMs);
     dueAtMs = nowMs + tickMs;
     receiver?.tick(nowMs);
