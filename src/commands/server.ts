@@ -16,7 +16,7 @@ import { openSenders } from "../push/senders.ts";
 import { storedVapidKeys } from "../push/vapid-keys.ts";
 import { unusableCertificates } from "./check/certificates.ts";
 import { urlPolicy } from "./url-policy.ts";
-import { openStore } from "../store/open.ts";
+import { type OpenStore, openStore } from "../store/open.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { systemRandom } from "../time/random.ts";
 import { Pool } from "../workers/pool.ts";
@@ -78,45 +78,27 @@ export async function startServer(
     closers.push(watchStrain(main, clock));
 
     const policy = new EgressPolicy({ allow: config.sip.egressAllow, own: literal(config.sip.advertise), clock });
-    const vapid = await storedVapidKeys(store);
-    const senders = await openSenders(config.apps, {
-      vapid,
-      allowUrl: urlPolicy(policy),
-      allowLoopbackHttp: isLoopback(config.http.listen),
-      clock,
-      log,
+    const { vapid, senders, gateway } = await openPushes(config, { store, policy, metrics, clock, log });
+    closers.push(async () => {
+      await gateway.close();
+      await senders.close();
     });
-    closers.push(() => senders.close());
-    for (const fault of senders.faults) log.error("push.unusable", { ...fault });
-    const gateway = createGateway({
-      senders: senders.table,
-      store,
-      clock,
-      random: systemRandom,
-      log,
-      metrics: metrics.pushes,
-    });
-    closers.push(() => gateway.close());
 
     let edge: Edge | undefined;
-    const tls = sipTls(config);
+    const shardOptions = {
+      kind: "start",
+      shards: config.sip.shards,
+      config,
+      lanes,
+      tls: sipTls(config),
+      vaultKeys: store.vaultKeys,
+      logLevel: options.logLevel,
+    } as const;
+    const spawn = options.spawn ?? spawnShard;
     const pool = new Pool({
       shards: config.sip.shards,
       placement,
-      spawn: (shard, events) =>
-        (options.spawn ?? spawnShard)(
-          {
-            kind: "start",
-            shard,
-            shards: config.sip.shards,
-            config,
-            lanes,
-            tls,
-            vaultKeys: store.vaultKeys,
-            logLevel: options.logLevel,
-          },
-          events,
-        ),
+      spawn: (shard, events) => spawn({ ...shardOptions, shard }, events),
       sink: (event) => edge?.dispatcher.onEvent(event),
       clock,
       log,
@@ -177,6 +159,38 @@ export async function startServer(
     await closeAll();
     throw cause;
   }
+}
+
+/** The way to the push providers. Sends what it can: credentials that cannot be used are logged. */
+async function openPushes(
+  config: Config,
+  parts: {
+    readonly store: OpenStore;
+    readonly policy: EgressPolicy;
+    readonly metrics: Metrics;
+    readonly clock: Clock;
+    readonly log: Log;
+  },
+) {
+  const { store, policy, metrics, clock, log } = parts;
+  const vapid = await storedVapidKeys(store);
+  const senders = await openSenders(config.apps, {
+    vapid,
+    allowUrl: urlPolicy(policy),
+    allowLoopbackHttp: isLoopback(config.http.listen),
+    clock,
+    log,
+  });
+  for (const fault of senders.faults) log.error("push.unusable", { ...fault });
+  const gateway = createGateway({
+    senders: senders.table,
+    store,
+    clock,
+    random: systemRandom,
+    log,
+    metrics: metrics.pushes,
+  });
+  return { vapid, senders, gateway };
 }
 
 function literal(address: string | undefined): readonly string[] {
