@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { problemCodes } from "../../sdk/src/problem.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { pages } from "./fences.ts";
 import { repository, wakeline } from "./post.ts";
@@ -76,5 +77,13 @@ test("README's table of keys names every key of the configuration", () => {
   const missing = keys.filter(
     (key) => key !== "file" && !new RegExp(`[.\`\\[]${key}[\`\\]]`).test(section.split("## ")[0] ?? ""),
   );
+  expect(missing).toEqual([]);
+});
+
+test("the app developer's table of errors names every code that a server answers", () => {
+  const [, section = ""] = read("docs/app-developer.md").split("\n## Errors\n");
+  const table = section.split("\n## ")[0] ?? "";
+  const ownOfThePackage = new Set(["unreachable", "timeout", "aborted", "unknown"]);
+  const missing = problemCodes.filter((code) => !ownOfThePackage.has(code) && !table.includes(`\`${code}\``));
   expect(missing).toEqual([]);
 });
