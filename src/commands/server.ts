@@ -85,12 +85,13 @@ export async function startServer(
     });
 
     let edge: Edge | undefined;
+    // Of the latest reload: a shard may be started again long after.
+    let tls = sipTls(config);
     const shardOptions = {
       kind: "start",
       shards: config.sip.shards,
       config,
       lanes,
-      tls: sipTls(config),
       vaultKeys: store.vaultKeys,
       logLevel: options.logLevel,
     } as const;
@@ -98,7 +99,7 @@ export async function startServer(
     const pool = new Pool({
       shards: config.sip.shards,
       placement,
-      spawn: (shard, events) => spawn({ ...shardOptions, shard }, events),
+      spawn: (shard, events) => spawn({ ...shardOptions, shard, tls }, events),
       sink: (event) => edge?.dispatcher.onEvent(event),
       clock,
       log,
@@ -149,8 +150,11 @@ export async function startServer(
       async reload(next) {
         refuseUnusable(next);
         started.reload(next);
-        const material = sipTls(next);
-        if (material !== undefined) pool.reload(material);
+        // Which sockets there are is settled at the start: without a TLS listener there is nothing to renew.
+        if (tls !== undefined) {
+          tls = sipTls(next) ?? tls;
+          pool.reload(tls);
+        }
         for (const fault of await senders.reload(next.apps)) log.error("push.unusable", { ...fault });
         void senders.warm();
       },
