@@ -50,6 +50,19 @@ test("every link leads to a file of the repository, and to a heading in it", () 
   expect(broken).toEqual([]);
 });
 
+test("every file that a text names is there", () => {
+  const folders = [...readdirSync(repository), ...readdirSync(join(repository, "src"))]
+    .join("|")
+    .replaceAll(".", "\\.");
+  const path = new RegExp(`\`((?:${folders})/[\\w./-]+)\``, "g");
+  // What a build or a run makes is not in the repository.
+  const made = /^(?:dist|data|node_modules)\//;
+  const named = texts.flatMap((page) => [...read(page).matchAll(path)].map(([, file = ""]) => ({ page, file })));
+  expect(named.length).toBeGreaterThan(100);
+  const isThere = (file: string): boolean => ["", "src"].some((from) => existsSync(join(repository, from, file)));
+  expect(named.filter(({ file }) => !made.test(file) && !isThere(file))).toEqual([]);
+});
+
 test("README leads to every page of docs", () => {
   const text = read("README.md");
   expect(pages().filter((page) => page.startsWith("docs/") && !text.includes(`(${page}`))).toEqual([]);
