@@ -32,11 +32,11 @@ export function initFile(answers: InitAnswers): string {
     `listen = ${quoted(isOwnTls ? `0.0.0.0:${portOf(answers.publicUrl)}` : "127.0.0.1:8080")}`,
     isOwnTls
       ? `tls_cert = ${quoted(tls.cert)}`
-      : '# tls_cert = "cert.pem"              # both or neither; SIGHUP reads them again',
+      : '# tls_cert = "cert.pem"                  # both or neither; SIGHUP reads them again',
     isOwnTls ? `tls_key = ${quoted(tls.key)}` : '# tls_key = "key.pem"',
     tls === "proxy"
       ? 'trusted_proxies = ["127.0.0.1"]'
-      : '# trusted_proxies = ["127.0.0.1"]     # when a proxy in front ends TLS',
+      : '# trusted_proxies = ["127.0.0.1"]        # when a proxy in front ends TLS',
   ];
   return `# Wakeline's configuration. Any key can be given as a variable too: WAKELINE_SIP__PORT=5070.
 # \`wakeline check\` tells what is wrong; \`wakeline serve\` runs it.
@@ -57,7 +57,7 @@ listen = "127.0.0.1:9090"
 listen = "0.0.0.0"                       # or ["0.0.0.0", "[::]"]
 port = 5060                              # shard n listens on port + n, UDP and TCP: open them all in the firewall
 # tls_port = 5080                        # the same for TLS; certificate as for http unless tls_cert and tls_key are set here
-${answers.advertise === undefined ? '# advertise = "203.0.113.7"             # how SIP servers reach this machine, when it is behind NAT' : `advertise = ${quoted(answers.advertise)}`}
+${answers.advertise === undefined ? '# advertise = "203.0.113.7"              # how SIP servers reach this machine, when it is behind NAT' : `advertise = ${quoted(answers.advertise)}`}
 # shards = 0                             # 0 is one a core
 # egress_allow = ["10.0.0.0/8"]          # networks beyond the public internet that accounts may name
 # resolver = ["192.0.2.53"]              # default: the system's

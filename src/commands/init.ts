@@ -50,7 +50,7 @@ export async function runInit(
     return 1;
   }
   io.out("");
-  io.out(`The enrolment key of ${answers.appId}, shown this once; the app sends it as its bearer token:`);
+  io.out(`The enrolment key of ${answers.appId}, shown this once; the app enrols with it as bearer token:`);
   io.out(`  ${enrolmentKey}`);
   io.out("");
   const left = faultsOf(file);
