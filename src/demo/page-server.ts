@@ -3,7 +3,7 @@ import { labelOf } from "../base/ladder.ts";
 import { htmlFiles } from "../page/html-files.ts";
 import page from "./page/index.html";
 import serviceWorker from "./page/service-worker.js" with { type: "text" };
-import { openDemoRegistrar } from "./registrar.ts";
+import { DemoRegistrar } from "./registrar.ts";
 import type { DemoServer } from "./story.ts";
 
 const domain = "demo.example";
@@ -33,7 +33,7 @@ export async function openDemoPage(
     ["alice", randomUUID()],
     ["bob", randomUUID()],
   ]);
-  const registrar = await openDemoRegistrar({
+  const registrar = await DemoRegistrar.open({
     host: "127.0.0.1",
     port: 0,
     domain,

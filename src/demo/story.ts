@@ -1,7 +1,7 @@
 import { labelOf } from "../base/ladder.ts";
 import type { PushPayload } from "../push/types.ts";
 import { DemoPhone } from "./phone.ts";
-import { openDemoRegistrar } from "./registrar.ts";
+import { DemoRegistrar } from "./registrar.ts";
 import { type CallStep, DemoUa, type UaCall } from "./ua.ts";
 
 const stepMsMax = 15_000;
@@ -105,7 +105,7 @@ export async function tellStory(
       ["bob", crypto.randomUUID()],
     ]);
     let callerPort = 0;
-    const registrar = await openDemoRegistrar({
+    const registrar = await DemoRegistrar.open({
       host: "127.0.0.1",
       port: 0,
       domain,

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { openDemoRegistrar } from "../../src/demo/registrar.ts";
+import { DemoRegistrar } from "../../src/demo/registrar.ts";
 import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
 
 const domain = "demo.example";
@@ -41,7 +41,7 @@ async function openPhone(
 
 test("the demo's registrar says for whom each message passed: what it hears is its sender's, what it says its receiver's", async () => {
   const heard: string[] = [];
-  const registrar = await openDemoRegistrar({
+  const registrar = await DemoRegistrar.open({
     host: "127.0.0.1",
     port: 0,
     domain,

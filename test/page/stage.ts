@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { PushPayload } from "../../src/push/types.ts";
 import { DemoPhone } from "../../src/demo/phone.ts";
-import { openDemoRegistrar } from "../../src/demo/registrar.ts";
+import { DemoRegistrar } from "../../src/demo/registrar.ts";
 import { openDemoWebhook } from "../../src/demo/story.ts";
 import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
 import { freePorts } from "../../src/commands/free-ports.ts";
@@ -36,7 +36,7 @@ export async function openStage(command: readonly string[], token?: string): Pro
   const [http, sip, silent] = [await freePorts(2), await freePorts(2), await freePorts(1)];
   const webhook = openDemoWebhook(() => {});
   const passwords = new Map(["alice", "bob", "carol", "dave"].map((user) => [user, crypto.randomUUID()]));
-  const registrar = await openDemoRegistrar({ host: "127.0.0.1", port: 0, domain, passwords });
+  const registrar = await DemoRegistrar.open({ host: "127.0.0.1", port: 0, domain, passwords });
   const bobSocket = await Bun.udpSocket({
     hostname: "127.0.0.1",
     port: 0,

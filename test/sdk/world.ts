@@ -1,6 +1,6 @@
 import type { Fetch } from "../../sdk/src/index.ts";
 import { startDemoServer } from "../../src/commands/demo-server.ts";
-import { openDemoRegistrar, type DemoRegistrar } from "../../src/demo/registrar.ts";
+import { DemoRegistrar } from "../../src/demo/registrar.ts";
 import { openDemoWebhook } from "../../src/demo/story.ts";
 import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
 
@@ -30,7 +30,7 @@ export async function openWorld(onPush: (text: string) => void = () => {}): Prom
     ["alice", "wonderland"],
     ["bob", "builder"],
   ]);
-  const registrar = await openDemoRegistrar({ host: "127.0.0.1", port: 0, domain, passwords });
+  const registrar = await DemoRegistrar.open({ host: "127.0.0.1", port: 0, domain, passwords });
   const waiting: ((call: UaCall) => void)[] = [];
   const webhook = openDemoWebhook((payload) => onPush(JSON.stringify(payload)));
   const socket = await Bun.udpSocket({
