@@ -165,7 +165,9 @@ export class Attempts implements RegistrarOwner {
       registrar.lastReason = reason;
       const wasInUse = registrar.registered > 0;
       this.#watch.changed(registrar, registrar.reach.down(peer, this.nowMs, isFlow, wasInUse));
-      if (isFlow) this.#flowLost(registrar, peer);
+      if (!isFlow) continue;
+      this.#flowLost(registrar, peer);
+      if (registrar.reach.isSilent) this.#watch.unreached(registrar);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { RegistrationIndex } from "../base/ids.ts";
 import type { Log } from "../observe/log.ts";
 import type { Ledger } from "./ledger.ts";
+import { RegistrationStateId } from "./machine.ts";
 import type { ReachChange } from "./reach.ts";
 import type { Registrar, RegistrarOwner } from "./registrar.ts";
 import type { RowTimers } from "./row-timers.ts";
@@ -9,7 +10,7 @@ import type { WaitingLine } from "./waiting-line.ts";
 const sweepEveryMs = 1000;
 
 export interface WatchUser {
-  /** No server of the row's registrar can be found, or the one it was redirected to says nothing. */
+  /** No server of the row's registrar can be found or connected to, or the one it was redirected to says nothing. */
   onNoServer(row: RegistrationIndex, reason: string): void;
   /** The row's server is known. */
   onServerKnown(row: RegistrationIndex): void;
@@ -74,6 +75,15 @@ export class ServerWatch implements RegistrarOwner {
       });
     }
     this.#line.wakeSoon(registrar);
+  }
+
+  /** No connection to a silent registrar comes about: who waits without a binding hears why, and waits on. */
+  unreached(registrar: Registrar): void {
+    const { volatile } = this.#ledger;
+    registrar.eachRow((row) => {
+      const isWaiting = volatile.queued(row) !== 0 && this.#ledger.state(row) === RegistrationStateId.registering;
+      if (isWaiting && this.#ledger.profile(row).base === undefined) this.#user.onNoServer(row, registrar.lastReason);
+    });
   }
 
   /** Look-ups and keep-alives that are due. */

@@ -69,7 +69,15 @@ export class WaitingLine {
     columns.setActMs(row, 0);
     this.#watchOver(row);
     this.wake(registrar);
-    if (registrar.isLost && volatile.queued(row) !== 0) this.#user.onNoServer(row, registrar.lastReason);
+    if (volatile.queued(row) === 0) return;
+    const isOut = registrar.isLost || (this.#isUnreached(registrar) && !ledger.isBound(row, now));
+    if (isOut) this.#user.onNoServer(row, registrar.lastReason);
+  }
+
+  /** Whether the registrar is silent because no connection to it comes about. */
+  #isUnreached({ reach, lastReason }: Registrar): boolean {
+    const peer = reach.current;
+    return reach.isSilent && lastReason !== "" && peer !== undefined && this.#ledger.peers.entry(peer).isStream;
   }
 
   /** An attempt that could not go on stands in line again, without hurry. What it has tried stays known: a late answer may still take it up. */

@@ -392,6 +392,19 @@ describe("a flow that is lost, RFC 5626 §4.5", () => {
     expect(dials.length).toBeLessThan(60);
   });
 
+  test("accounts whose server takes no connection say why while they wait for the next try, latecomers too", () => {
+    const shard = new BenchShard({ endpoint, host: { tlsPort: 5061 }, rows: 2 });
+    shard.wire.removeServer(shard.registrar.server);
+    const first = shard.add(1, { transport: "tls" });
+    shard.run(1000);
+    const second = shard.add(2, { transport: "tls" });
+    shard.run(1000);
+    for (const account of [first, second]) {
+      const status = shard.keeper.status(account);
+      expect([status?.state, status?.lastReason]).toEqual(["retrying", "connection refused"]);
+    }
+  });
+
   test("a server that closes after each REGISTER does not make us loop", () => {
     const shard = flows(1, 5061);
     shard.registrar.behaviour = (heard, registrar) => {
