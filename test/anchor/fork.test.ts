@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { bestResponse } from "../../src/anchor/best-response.ts";
 import { chooseTargets } from "../../src/anchor/targets.ts";
-import { AnchorBench, type BenchPhone } from "../fakes/anchor-bench.ts";
+import { AnchorBench } from "../fakes/anchor-bench.ts";
+import type { BenchPhone } from "../fakes/bench-phone.ts";
 import type { SipText } from "../fakes/sip-text.ts";
 
 function scene() {

@@ -3,7 +3,8 @@ import { mwiServerPauseMs } from "../../src/anchor/limits.ts";
 import { readMessageSummary, summaryText } from "../../src/anchor/message-summary.ts";
 import { scan } from "../../src/sip/message/scan.ts";
 import { SipView } from "../../src/sip/message/view.ts";
-import { AnchorBench, type BenchAccount, type BenchServer, type DeviceWish } from "../fakes/anchor-bench.ts";
+import { AnchorBench, type BenchAccount, type DeviceWish } from "../fakes/anchor-bench.ts";
+import type { BenchServer } from "../fakes/bench-server.ts";
 import { sipText } from "../fakes/sip-text.ts";
 
 /** Over TCP, where nothing is repeated: requests can be counted. */
