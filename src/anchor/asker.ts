@@ -5,13 +5,12 @@ import { viaLines } from "../sip/message/rewrite.ts";
 import { scan } from "../sip/message/scan.ts";
 import { SipView } from "../sip/message/view.ts";
 import { writeResponse, type ResponseOptions } from "../sip/message/write-response.ts";
-import { timerHMs } from "../sip/transaction/timers.ts";
+import { timerFMs, timerHMs } from "../sip/transaction/timers.ts";
 import type { ServerTransaction } from "../sip/transaction/transactions.ts";
 import type { LastWord } from "../workers/protocol.ts";
 import { newTag } from "./call-uuid.ts";
 import type { Belonging, Core } from "./core.ts";
 import { DeviceLink } from "./device-link.ts";
-import { phoneAsksMs } from "./limits.ts";
 import { responseToPhone, responseToServer } from "./rewriting.ts";
 
 const stamped = new SipView();
@@ -42,8 +41,8 @@ export abstract class Asker {
 
   /** Answers ourselves. */
   answer(status: number, reason: string, options: ResponseOptions = {}): void {
-    const stamped = { ...options, ...this.#stamp() };
-    this.#send(writeResponse(this.core.writer, this.tx.request, status, reason, stamped), status);
+    const all = { ...options, ...this.#stamp() };
+    this.#send(writeResponse(this.core.writer, this.tx.request, status, reason, all), status);
   }
 
   /** To whom the answer would have to go should this shard die first, and under which name it is kept; undefined: to nobody. */
@@ -134,11 +133,12 @@ export class ServerAsker extends Asker {
 
 /** A phone: it sees everything as the far end wrote it, under its own Vias. */
 export class PhoneAsker extends Asker {
+  /** By then the phone has given up its request, monotonic ms. */
   readonly #untilMs: number;
 
   constructor(core: Core, tx: ServerTransaction, belonging: Belonging) {
     super(core, tx, belonging);
-    this.#untilMs = core.nowMs() + phoneAsksMs;
+    this.#untilMs = core.nowMs() + timerFMs;
   }
 
   protected override onFinal(bytes: Uint8Array, status: number): void {

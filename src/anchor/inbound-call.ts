@@ -367,11 +367,16 @@ export class InboundCall implements Cancellable {
       if (!legs.some((leg) => leg.isRinging && !leg.isDone)) this.#armDeadline();
       return;
     }
-    const finals = legs.flatMap((leg) => (leg.final === undefined ? [] : [leg.final]));
-    const best = finals[bestResponse(finals.map((final) => final.status))];
+    const best = this.#bestFinal();
     if (best !== undefined) return this.#decline(best);
     // A phone in the foreground is rung by the server itself; our branch stays out of the way until it is taken back.
     if (!legs.some((leg) => leg.isHeld)) this.#unreachable();
+  }
+
+  /** Of the phones' failures (RFC 3261 §16.7 step 6). */
+  #bestFinal(): SipView | undefined {
+    const finals = [...this.#legs.values()].flatMap((leg) => (leg.final === undefined ? [] : [leg.final]));
+    return finals[bestResponse(finals.map((final) => final.status))];
   }
 
   #decline(best: SipView): void {
@@ -391,8 +396,7 @@ export class InboundCall implements Cancellable {
 
   #onDeadline(): void {
     if (!this.isOpen) return;
-    const finals = [...this.#legs.values()].flatMap((leg) => (leg.final === undefined ? [] : [leg.final]));
-    const best = finals[bestResponse(finals.map((final) => final.status))];
+    const best = this.#bestFinal();
     if (best !== undefined) return this.#decline(best);
     this.#core.recorder.note(this.record.ladder, this.accountId, "wakeline", "wakeline", "deadline");
     this.#answerAbsent();

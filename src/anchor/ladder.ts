@@ -10,15 +10,15 @@ import type { Uplink } from "./options.ts";
 /** Party at one end of a ladder's rung. */
 export type Party = LadderEntry["from"];
 
-/** The rungs of one call, bounded in number and size; what is beyond is counted, not kept. */
+/** The rungs of one call, bounded in number and size; the last one says that there was more. */
 export class Ladder {
   readonly entries: LadderEntry[] = [];
   #chars = 0;
-  #dropped = 0;
 
   add(entry: LadderEntry): void {
-    if (this.entries.length >= ladderEntriesMax) {
-      this.#dropped++;
+    const left = ladderEntriesMax - this.entries.length;
+    if (left <= 1) {
+      if (left === 1) this.entries.push(fullAt(entry.atMs));
       return;
     }
     const chars = entry.text?.length ?? 0;
@@ -30,10 +30,10 @@ export class Ladder {
     this.#chars += chars;
     this.entries.push(entry);
   }
+}
 
-  get dropped(): number {
-    return this.#dropped;
-  }
+function fullAt(atMs: number): LadderEntry {
+  return { atMs, from: "wakeline", to: "wakeline", label: "further steps are not kept" };
 }
 
 /** Writes down who said what, into the ladder of its call and, while an account is traced, upward. */

@@ -80,8 +80,6 @@ export const messageHoldMs = 25_000;
 export const messageAnswerMs = 31_000;
 /** A phone answers the challenge to its INVITE or BYE within this, or its call is over; a person may be asked for the password. */
 export const challengedKeptMs = 32_000;
-/** A phone gives up a request of its own that has no answer by then (timer F). */
-export const phoneAsksMs = 32_000;
 /** A request of a phone waits this long for its server's address: twice the resolver's bound. */
 export const serverUnknownMs = 6_000;
 /** A far end that could not be reached by itself is spoken to by its server for so long. */

@@ -17,20 +17,16 @@ import {
   mwiAskMs,
   mwiCountsKeptMax,
   mwiExpiresSec,
-  mwiRefusalsMax,
-  mwiServerPauseMs,
   mwiSettleMs,
   mwiStartMs,
   mwiSubscriptionsMax,
 } from "./limits.ts";
-import { readMessageSummary, summaryText } from "./message-summary.ts";
+import { MwiServers } from "./mwi-servers.ts";
 import { indifferent, writeOwnRequest } from "./own-requests.ts";
-import { requestToPhone } from "./rewriting.ts";
+import { VoicemailNews } from "./voicemail-news.ts";
 
 const noDevice = "" as DeviceId;
 const challengesMax = 2;
-/** Answers that speak for the whole server: it does not know the package, the method, or us, or leads back to ourselves (482). */
-const serverRefusals: ReadonlySet<number> = new Set([405, 420, 482, 489, 501]);
 
 /** Our event subscription for one account. */
 interface MwiSubscription {
@@ -50,14 +46,6 @@ interface MwiSubscription {
   refresh: Alarm | undefined;
 }
 
-/** What a server has shown. */
-interface ServerManners {
-  accepted: boolean;
-  probing: boolean;
-  refusals: number;
-  pausedUntilMs: number;
-}
-
 /**
  * Voicemail lamps for sleeping phones (RFC 3842): we subscribe for registered accounts some device of which wants to hear of voicemail, take
  * NOTIFYs that come with or without a subscription, and push when there is something new.
@@ -74,14 +62,15 @@ export class Mwi {
   readonly #fresh = new Map<RegistrationIndex, number>();
   /** Accounts whose server tells unasked: no subscription is needed. */
   readonly #unasked = new Set<AccountId>();
-  readonly #servers = new Map<PeerId, ServerManners>();
-  /** New messages at the last push, for accounts that have any. */
-  readonly #counts = new Map<AccountId, number>();
+  readonly #servers: MwiServers;
+  readonly #news: VoicemailNews;
   #pacer: Alarm | undefined;
   #asker: Alarm | undefined;
 
   constructor(core: Core) {
     this.#core = core;
+    this.#servers = new MwiServers(() => core.nowMs());
+    this.#news = new VoicemailNews(core);
   }
 
   get size(): number {
@@ -110,7 +99,7 @@ export class Mwi {
   accountRemoved(accountId: AccountId): void {
     this.onRegistration(accountId, false);
     this.#unasked.delete(accountId);
-    this.#counts.delete(accountId);
+    this.#news.forget(accountId);
   }
 
   /** Whether a request is a NOTIFY of the package. */
@@ -146,56 +135,9 @@ export class Mwi {
     const isRelayed = tagOf(view, Header.to) === undefined;
     if (isRelayed) {
       this.#noteUnasked(accountId);
-      this.#copyToTunnels(view, accountId, row);
+      this.#news.copyToTunnels(view, accountId, row);
     }
-    this.#tell(view, accountId, isRelayed);
-  }
-
-  // ---- pushes
-
-  #tell(view: SipView, accountId: AccountId, isRelayed: boolean): void {
-    const summary = readMessageSummary(view);
-    if (summary === undefined) return;
-    const before = this.#counts.get(accountId);
-    this.#counts.delete(accountId);
-    if (!summary.waiting || summary.newCount === 0) return;
-    this.#counts.set(accountId, summary.newCount);
-    if (this.#counts.size > mwiCountsKeptMax) {
-      const oldest = this.#counts.keys().next().value;
-      if (oldest !== undefined) this.#counts.delete(oldest);
-    }
-    // The same word again, or fewer than before: the person has been listening. No reason to light up a screen.
-    if (before !== undefined && summary.newCount <= before) return;
-    const targets = this.#core.options.directory
-      .subscriptions(accountId)
-      .filter(
-        ({ deviceId, notify, wakeable }) =>
-          notify.voicemail && wakeable && !(isRelayed && this.#core.links.find(deviceId)?.serves(accountId) === true),
-      )
-      .map(({ deviceId, subscriptionId }) => ({ deviceId, subscriptionId }));
-    if (targets.length === 0) return;
-    const text = summaryText(summary);
-    this.#core.options.uplink.emit({
-      kind: "notify",
-      push: "voicemail",
-      accountId,
-      targets,
-      ...(text === undefined ? {} : { text }),
-    });
-  }
-
-  /** A phone that is here lights its own lamp. */
-  #copyToTunnels(view: SipView, accountId: AccountId, row: RegistrationIndex): void {
-    const { user, domain } = this.#core.options.book.aor(row);
-    for (const { deviceId } of this.#core.options.directory.subscriptions(accountId)) {
-      const link = this.#core.links.find(deviceId);
-      if (link?.serves(accountId) !== true) continue;
-      const branch = this.#core.transactions.newBranch();
-      const uri = link.contacts.get(accountId) ?? `sip:${user}@${domain}`;
-      const bytes = requestToPhone(this.#core.writer, view, this.#core.viaToPhone(branch), uri);
-      this.#core.sent({ record: undefined, accountId, deviceId }, "device", bytes);
-      this.#core.request(link, bytes, Method.notify, branch, indifferent);
-    }
+    this.#news.tell(view, accountId, isRelayed);
   }
 
   // ---- our subscriptions
@@ -262,8 +204,7 @@ export class Mwi {
     const { book } = this.#core.options;
     const row = book.rowOf(accountId);
     const peer = row === undefined ? undefined : book.serverOf(row);
-    const manners = peer === undefined ? undefined : this.#servers.get(peer);
-    return manners !== undefined && this.#core.nowMs() + mwiSettleMs < manners.pausedUntilMs;
+    return peer !== undefined && this.#servers.isPaused(peer, mwiSettleMs);
   }
 
   #pace(): void {
@@ -286,13 +227,11 @@ export class Mwi {
     if (row === undefined || book.secondsLeft(row) <= 0) return;
     const peer = book.serverOf(row);
     if (peer === undefined) return;
-    const manners = this.#mannersOf(peer);
-    if (this.#core.nowMs() < manners.pausedUntilMs) return;
-    if (!manners.accepted && manners.probing) {
+    if (this.#servers.isPaused(peer, 0)) return;
+    if (!this.#servers.begin(peer)) {
       this.#queue.set(accountId, this.#core.nowMs());
       return;
     }
-    manners.probing = !manners.accepted;
     const { user, domain } = book.aor(row);
     const subscription: MwiSubscription = {
       accountId,
@@ -351,7 +290,7 @@ export class Mwi {
     return {
       onResponse: (tx, view, source) => this.#onResponse(subscription, tx, view, source),
       onFailure: () => {
-        if (!subscription.established) this.#refused(subscription.peer, true);
+        if (!subscription.established) this.#servers.failed(subscription.peer);
         this.#lose(subscription);
       },
     };
@@ -384,14 +323,11 @@ export class Mwi {
     this.#lose(subscription);
     // RFC 6665 §4.1.2.2: the server has forgotten it; a new one may be asked for.
     if (wasEstablished && view.status === 481) this.#consider(accountId);
-    else if (!wasEstablished) this.#refused(peer, serverRefusals.has(view.status));
+    else if (!wasEstablished) this.#servers.refused(peer, view.status);
   }
 
   #accepted(subscription: MwiSubscription, view: SipView): void {
-    const manners = this.#mannersOf(subscription.peer);
-    manners.accepted = true;
-    manners.probing = false;
-    manners.refusals = 0;
+    this.#servers.accepted(subscription.peer);
     subscription.challenges = 0;
     if (!subscription.established) {
       subscription.established = true;
@@ -438,29 +374,9 @@ export class Mwi {
 
   #lose(subscription: MwiSubscription): void {
     this.#core.alarms.clear(subscription.refresh);
-    if (!subscription.established) this.#mannersOf(subscription.peer).probing = false;
+    if (!subscription.established) this.#servers.letGo(subscription.peer);
     if (this.#subscriptions.get(subscription.accountId) === subscription) {
       this.#subscriptions.delete(subscription.accountId);
     }
-  }
-
-  #mannersOf(peer: PeerId): ServerManners {
-    let manners = this.#servers.get(peer);
-    if (manners === undefined) {
-      manners = { accepted: false, probing: false, refusals: 0, pausedUntilMs: 0 };
-      this.#servers.set(peer, manners);
-    }
-    return manners;
-  }
-
-  #refused(peer: PeerId, forAll: boolean): void {
-    const manners = this.#mannersOf(peer);
-    manners.probing = false;
-    if (manners.accepted && !forAll) return;
-    manners.refusals++;
-    if (!forAll && manners.refusals < mwiRefusalsMax) return;
-    manners.refusals = 0;
-    manners.accepted = false;
-    manners.pausedUntilMs = this.#core.nowMs() + mwiServerPauseMs;
   }
 }

@@ -82,7 +82,8 @@ describe("the ladder of a call", () => {
       ladder.add({ atMs: n, from: "server", to: "wakeline", label: "INFO", text });
     }
     expect(ladder.entries).toHaveLength(ladderEntriesMax);
-    expect(ladder.dropped).toBe(5);
+    expect(ladder.entries.at(-2)?.label).toBe("INFO");
+    expect(ladder.entries.at(-1)?.label).toBe("further steps are not kept");
     expect(ladder.entries.filter((entry) => entry.text !== undefined)).toHaveLength(2);
   });
 
