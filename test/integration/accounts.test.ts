@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { until } from "./inbox.ts";
+import { until } from "../interop/lab/wait.ts";
 import { Lab, type AccountInput, type Phone } from "./lab.ts";
 
 let lab: Lab;
@@ -18,11 +18,12 @@ async function registrationOf(phone: Phone): Promise<Readonly<Record<string, unk
 async function becomes(phone: Phone, state: string): Promise<void> {
   let last: Readonly<Record<string, unknown>> = {};
   await until(
-    () => `the registration is ${JSON.stringify(last)}`,
+    `the registration is ${state}`,
     async () => {
       last = await registrationOf(phone);
-      return last.state === state ? last : undefined;
+      return last.state === state;
     },
+    { detail: () => JSON.stringify(last) },
   );
 }
 
@@ -114,10 +115,7 @@ describe("turning the switch off", () => {
     expect(lab.filesWith(account.username).length).toBeGreaterThan(0);
     expect((await phone.http("DELETE", `/v1/subscriptions/${phone.subscription}`)).status).toBe(204);
     expect((await phone.http("GET", `/v1/subscriptions/${phone.subscription}`)).status).toBe(404);
-    await until(
-      () => "it is still bound",
-      async () => (lab.provider.isBound(account.username) ? undefined : true),
-    );
+    await until("the binding goes", () => !lab.provider.isBound(account.username));
     expect(lab.filesWith(account.password)).toEqual([]);
   });
 });
@@ -215,14 +213,11 @@ describe("the operator", () => {
     const check = lab.provider
       .registersOf(account.username)
       .find(({ text }, _n, [own]) => !text.includes(own?.get("Call-ID") ?? ""));
-    const ladder = await until(
-      () => "the check is not in the trace",
-      async () => {
-        const rungs = (await lab.operator(`/operator/v1/trace/${id}`)) as { label: string; text: string }[];
-        const ofCheck = rungs.filter(({ text }) => text.includes(`Call-ID: ${check?.get("Call-ID")}`));
-        return ofCheck.length >= 4 ? ofCheck : undefined;
-      },
-    );
+    const ladder = await until("the check is in the trace", async () => {
+      const rungs = (await lab.operator(`/operator/v1/trace/${id}`)) as { label: string; text: string }[];
+      const ofCheck = rungs.filter(({ text }) => text.includes(`Call-ID: ${check?.get("Call-ID")}`));
+      return ofCheck.length >= 4 ? ofCheck : undefined;
+    });
     expect(ladder.map(({ label }) => label)).toEqual(["REGISTER", "401 Whatever", "REGISTER", "200 Whatever"]);
     // A query: it names no Contact, and the answer says what is bound (RFC 3261 §10.2.3).
     expect(ladder.map(({ text }) => /^Contact:/m.test(text))).toEqual([false, false, false, true]);
@@ -242,17 +237,14 @@ describe("the operator", () => {
     const message = lab.provider.sends("MESSAGE", account.username, { body: "for nobody's eyes" });
     phone.answersTo(await phone.gets("MESSAGE"), 200);
     await lab.provider.gets("200 MESSAGE", message.get("Call-ID"));
-    const entries = await until(
-      () => "the trace stays empty",
-      async () => {
-        const ladder = (await lab.operator(`/operator/v1/trace/${id}`)) as {
-          from: string;
-          to: string;
-          label: string;
-        }[];
-        return ladder.some(({ label, to }) => label === "200 Whatever" && to === "server") ? ladder : undefined;
-      },
-    );
+    const entries = await until("the trace has the answer", async () => {
+      const ladder = (await lab.operator(`/operator/v1/trace/${id}`)) as {
+        from: string;
+        to: string;
+        label: string;
+      }[];
+      return ladder.some(({ label, to }) => label === "200 Whatever" && to === "server") ? ladder : undefined;
+    });
     const arrows = entries.map(({ from, to, label }) => `${from}→${to} ${label}`);
     expect(arrows.filter((arrow) => arrow === "wakeline→server REGISTER").length).toBeGreaterThanOrEqual(2);
     expect(arrows[0]).toBe("wakeline→server REGISTER");

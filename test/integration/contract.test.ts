@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
-import { until } from "./inbox.ts";
+import { until } from "../interop/lab/wait.ts";
 import { Lab } from "./lab.ts";
 
 /** What is promised to the outside and needs the whole server to be seen. */
@@ -52,10 +52,7 @@ describe("a device", () => {
     expect((await phone.http("DELETE", "/v1/devices/me")).status).toBe(204);
     expect((await phone.http("GET", "/v1/devices/me")).status).toBe(401);
     expect((await fetch((tunnel ?? "").replace(/^ws/, "http"))).status).toBe(403);
-    await until(
-      () => "it is still bound",
-      async () => (lab.provider.isBound(account.username) ? undefined : true),
-    );
+    await until("the binding goes", () => !lab.provider.isBound(account.username));
     expect(lab.filesWith(account.username)).toEqual([]);
     lab.provider.cancels(invite);
   });

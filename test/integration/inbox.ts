@@ -38,14 +38,3 @@ export class Inbox<T> {
     }
   }
 }
-
-/** Asks until something is so; what is asked may limit how often. */
-export async function until<T>(what: () => string, ask: () => Promise<T | undefined>): Promise<T> {
-  const untilMs = performance.now() + 4_000;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (performance.now() > untilMs) throw new Error(what());
-    await Bun.sleep(20);
-  }
-}

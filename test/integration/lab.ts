@@ -8,7 +8,9 @@ import { loadConfig } from "../../src/config/load.ts";
 import type { ShardThread } from "../../src/workers/pool.ts";
 import { spawnShard } from "../../src/workers/spawn-shard.ts";
 import type { SipText } from "../fakes/sip-text.ts";
-import { Inbox, until } from "./inbox.ts";
+import type { Delivered, Push } from "../interop/lab/pushes.ts";
+import { until } from "../interop/lab/wait.ts";
+import { Inbox } from "./inbox.ts";
 import { Provider } from "./provider.ts";
 import {
   dialogRequest,
@@ -25,23 +27,6 @@ import {
 const app = "com.example.integration";
 const appKey = "integration-enrolment-key-0123456789abcdef";
 const webhookSecret = "integration-webhook-secret-0123456789";
-
-export interface Push {
-  readonly id: string;
-  readonly kind: string;
-  readonly subscription?: string;
-  readonly call?: string;
-  readonly callId?: string;
-  readonly from?: { readonly uri: string; readonly name?: string };
-  readonly tunnel?: string;
-  readonly deadline?: string;
-  readonly text?: string;
-}
-
-interface Delivered {
-  readonly token: string;
-  readonly payload: Push;
-}
 
 export interface Answer {
   readonly status: number;
@@ -156,12 +141,10 @@ ${(options.app?.(folder) ?? []).join("\n")}
     this.#threads.clear();
     for (const thread of killed) thread.terminate();
     await until(
-      () => "the shards are not ready",
+      "the shards are ready",
       async () =>
         this.#threads.size === killed.length &&
-        (await fetch(`http://127.0.0.1:${this.#server.operatorPort}/health/ready`)).ok
-          ? true
-          : undefined,
+        (await fetch(`http://127.0.0.1:${this.#server.operatorPort}/health/ready`)).ok,
     );
   }
 
@@ -349,11 +332,12 @@ export class Phone implements Party {
   async callBecomes(call: string | undefined, state: string): Promise<void> {
     let last: unknown;
     await until(
-      () => `the call is ${String(last)}, not ${state}`,
+      `the call is ${state}`,
       async () => {
         last = (await this.callState(call)).body.state;
-        return last === state ? last : undefined;
+        return last === state;
       },
+      { detail: () => String(last) },
     );
   }
 
@@ -361,11 +345,12 @@ export class Phone implements Party {
   journal(lines: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
     let body: unknown;
     return until(
-      () => `the call list is ${JSON.stringify(body)}`,
+      `${lines} calls in the list`,
       async () => {
         body = (await this.http("GET", "/v1/calls")).body;
-        return Array.isArray(body) && body.length >= lines ? body : undefined;
+        return Array.isArray(body) && body.length >= lines && body;
       },
+      { detail: () => JSON.stringify(body) },
     );
   }
 

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { startApnsFake, type ApnsFake, type ApnsFakeRequest } from "../fakes/apns-server.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
 import { fcmErrorBody, fcmErrorDetail, startFcmFake, type FcmFake } from "../fakes/fcm-server.ts";
-import { until } from "./inbox.ts";
-import { Lab, type Push } from "./lab.ts";
+import type { Push } from "../interop/lab/pushes.ts";
+import { until } from "../interop/lab/wait.ts";
+import { Lab } from "./lab.ts";
 import { answersAndHangsUp } from "./whole-call.ts";
 
 const topic = "com.example.integration";
@@ -54,16 +55,13 @@ beforeEach(() => {
 });
 
 function atApns(kind: string): Promise<{ readonly request: ApnsFakeRequest; readonly push: Push }> {
-  return until(
-    () => `no ${kind} at APNs`,
-    async () => {
-      for (const request of apns.requests) {
-        const push = (JSON.parse(request.body) as { wakeline: Push }).wakeline;
-        if (push.kind === kind) return { request, push };
-      }
-      return undefined;
-    },
-  );
+  return until(`${kind} at APNs`, () => {
+    for (const request of apns.requests) {
+      const push = (JSON.parse(request.body) as { wakeline: Push }).wakeline;
+      if (push.kind === kind) return { request, push };
+    }
+    return undefined;
+  });
 }
 
 function fcmTries(token: string): readonly { readonly push: Push; readonly priority: string }[] {
@@ -76,10 +74,9 @@ function fcmTries(token: string): readonly { readonly push: Push; readonly prior
 }
 
 function atFcm(token: string, tries: number): Promise<ReturnType<typeof fcmTries>> {
-  return until(
-    () => `FCM has ${fcmTries(token).length} for ${token}`,
-    async () => (fcmTries(token).length >= tries ? fcmTries(token) : undefined),
-  );
+  return until(`${tries} tries at FCM for ${token}`, () => fcmTries(token).length >= tries && fcmTries(token), {
+    detail: () => `${fcmTries(token).length} so far`,
+  });
 }
 
 describe("APNs", () => {
@@ -130,10 +127,7 @@ describe("APNs", () => {
     const account = lab.account();
     await phone.sleeps(account);
     const invite = lab.provider.sends("INVITE", account.username);
-    const [first, second] = await until(
-      () => `${tries().length} tries`,
-      async () => (tries().length === 2 ? tries() : undefined),
-    );
+    const [first, second] = await until("two tries", () => tries().length === 2 && tries());
     const push = (JSON.parse(second?.body ?? "{}") as { wakeline: Push }).wakeline;
     expect((JSON.parse(first?.body ?? "{}") as { wakeline: Push }).wakeline.id).toBe(push.id);
     await answersAndHangsUp(lab, phone, invite, push.tunnel);

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { importJWK, jwtVerify } from "jose";
 import { startWebPushFake, type WebPushFake, type WebPushFakeRequest } from "../fakes/webpush-server.ts";
-import { until } from "./inbox.ts";
-import { Lab, type AccountInput, type Phone, type Push } from "./lab.ts";
+import type { Push } from "../interop/lab/pushes.ts";
+import { until } from "../interop/lab/wait.ts";
+import { Lab, type AccountInput, type Phone } from "./lab.ts";
 import { answersAndHangsUp } from "./whole-call.ts";
 
 let lab: Lab;
@@ -37,14 +38,15 @@ function requestsOf(path: string): readonly WebPushFakeRequest[] {
 /** The push of this kind as the service worker sees it: decrypted with the browser's own keys (RFC 8291). */
 function pushed(path: string, kind: string): Promise<{ readonly push: Push; readonly request: WebPushFakeRequest }> {
   return until(
-    () => `no ${kind} for ${path}, but ${requestsOf(path).length} requests`,
-    async () => {
+    `${kind} for ${path}`,
+    () => {
       for (const request of requestsOf(path)) {
         const push = JSON.parse(request.text ?? "{}") as Push;
         if (push.kind === kind) return { push, request };
       }
       return undefined;
     },
+    { detail: () => `${requestsOf(path).length} requests` },
   );
 }
 
@@ -104,10 +106,7 @@ describe("Web Push, RFC 8030, 8291, 8292", () => {
     const { phone, account, path } = await sleepingBrowser();
     service.answer = (request) => ({ status: request.path === path && requestsOf(path).length === 1 ? 503 : 201 });
     const invite = lab.provider.sends("INVITE", account.username);
-    await until(
-      () => "no second try",
-      async () => (requestsOf(path).length === 2 ? true : undefined),
-    );
+    await until("a second try", () => requestsOf(path).length === 2);
     const pushes = requestsOf(path).map(({ text }) => JSON.parse(text ?? "{}") as Push);
     expect(new Set(pushes.map(({ id }) => id)).size).toBe(1);
     await answersAndHangsUp(lab, phone, invite, pushes[1]?.tunnel);

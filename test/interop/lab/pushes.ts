@@ -15,7 +15,7 @@ export interface Push {
   readonly text?: string;
 }
 
-interface Delivered {
+export interface Delivered {
   /** The push token of the device. */
   readonly token: string;
   readonly payload: Push;
