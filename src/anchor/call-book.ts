@@ -135,7 +135,8 @@ export class CallBook {
 
   /** Running calls, then ended ones; newest first in each. */
   summaries(): CallSummary[] {
-    return [...[...this.#running.values()].reverse(), ...[...this.#ended.values()].reverse()].map(summaryOf);
+    const newestFirst = (calls: Iterable<CallRecord>): readonly CallRecord[] => [...calls].toReversed();
+    return [...newestFirst(this.#running.values()), ...newestFirst(this.#ended.values())].map(summaryOf);
   }
 
   #journal(record: CallRecord, targets: readonly DeviceId[]): void {

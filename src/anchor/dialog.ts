@@ -75,7 +75,7 @@ export function targetOf(view: SipView): string | undefined {
 /** The route set that the receiver (of a request) or sender (of the request that a response answers) keeps (§12.1). */
 export function routeSetOf(view: SipView): readonly string[] {
   const values = listValues(view, Header.recordRoute);
-  return view.kind === MessageKind.response ? values.reverse() : values;
+  return view.kind === MessageKind.response ? values.toReversed() : values;
 }
 
 /** The sequence number in use, 0 when there is none. */

@@ -11,6 +11,7 @@ import {
 } from "../../sdk/src/index.ts";
 import type { Fetch, PushPayload } from "../../sdk/src/index.ts";
 import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
+import { until } from "../interop/lab/wait.ts";
 import { domain, openWorld, type World } from "./world.ts";
 
 let world: World;
@@ -92,12 +93,10 @@ describe("the client, against a server", () => {
     call.acts.answer();
     await outgoing.until("answered");
     // The journal is written behind the call's back: asked until it is there, not faster than a phone may ask.
-    const callState = async (): Promise<string> => (await device.callState(payload.call ?? "")).state;
-    while ((await callState()) !== "answered") await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("the call is answered", async () => (await device.callState(payload.call ?? "")).state === "answered");
     outgoing.acts.bye();
     await call.until("ended");
-    const lastCall = async (): Promise<string | undefined> => (await device.calls())[0]?.state;
-    while ((await lastCall()) !== "ended") await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("the call has ended", async () => (await device.calls())[0]?.state === "ended");
     expect(await device.decideCall(payload, { now: late })).toEqual({ kind: "over", state: "ended" });
     expect(await device.decideCall({ ...payload, call: "not-a-call" }, { now: late })).toEqual({
       kind: "over",
