@@ -133,7 +133,7 @@ class ManyAccounts implements Directory {
   }
 }
 
-export const source: Source = { transport: "udp", address: "192.0.2.10", port: 5060, connection: 0 as ConnectionId };
+const source: Source = { transport: "udp", address: "192.0.2.10", port: 5060, connection: 0 as ConnectionId };
 
 const text = (from: Uint8Array, at: number, to: number): string =>
   Buffer.from(from.buffer, at, to - at).toString("latin1");

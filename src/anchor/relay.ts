@@ -269,7 +269,7 @@ export class Relay {
   }
 }
 
-export function belongingOf(dialog: Dialog): Belonging {
+function belongingOf(dialog: Dialog): Belonging {
   return { record: dialog.record, accountId: dialog.accountId, deviceId: dialog.deviceId };
 }
 

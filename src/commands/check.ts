@@ -18,7 +18,7 @@ import { configFile, configOrFaults, type Environment } from "./config-file.ts";
 import type { CommandIo } from "./io.ts";
 
 /** A push provider that refuses us, in words; as the senders' `probe` gives it. */
-export interface PushFault {
+interface PushFault {
   readonly app: string;
   readonly provider: string;
   readonly text: string;

@@ -14,7 +14,7 @@ export class EnvironmentText {
 }
 
 /** `must` completes "KEY must be …". `secret`: the value is not to be repeated in the fault. */
-export type Parsed<T> =
+type Parsed<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly must: string; readonly secret?: boolean };
 export type Parser<T> = (value: unknown) => Parsed<T>;

@@ -25,7 +25,7 @@ interface Binding {
 }
 
 /** What the registrar did, for the demo's ladder. `peer` is the other end, `host:port`. */
-export interface RegistrarEvent {
+interface RegistrarEvent {
   readonly direction: "in" | "out";
   readonly peer: string;
   readonly firstLine: string;

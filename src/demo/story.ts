@@ -21,7 +21,7 @@ export interface DemoOutcome {
 }
 
 /** Who stands on which rail of the ladder. */
-export type Rail = "phone" | "wakeline" | "registrar" | "caller";
+type Rail = "phone" | "wakeline" | "registrar" | "caller";
 
 export interface LadderSink {
   /** An arrow between two rails; `detail` as in a rung of `base/ladder.ts`. */

@@ -12,7 +12,7 @@ const retransmitMs = 500;
 const retransmissionsMax = 6;
 
 /** An audio offer or answer that names no real port: the demo sends no media. */
-export function demoSdp(user: string): string {
+function demoSdp(user: string): string {
   return [
     "v=0",
     `o=${user} 1 1 IN IP4 127.0.0.1`,

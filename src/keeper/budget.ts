@@ -39,7 +39,7 @@ const slowGrowthMax = 8;
 const shrinkOnLoss = 0.7;
 const shrinkOnDelay = 0.9;
 const lossGain = 0.02;
-export const pauseMaxMs = 3_600_000;
+const pauseMaxMs = 3_600_000;
 
 /**
  * How much a registrar is asked at once, after RFC 7339's idea that the client holds back: transactions in flight and a rate. Both

@@ -26,7 +26,7 @@ const clockJumpMs = 2000;
 const epochSec = 1_577_836_800;
 const reasonCharsMax = 128;
 /** Freed rows are not given to another account for so long: whoever still holds the number finds nobody. */
-export const rowRestMs = 120_000;
+const rowRestMs = 120_000;
 
 const gauges = [
   Counter.registrationsIdle,

@@ -26,7 +26,7 @@ const expiresSecMin = 30;
 const expiresSecMax = 86_400;
 
 /** The place that an account's REGISTER goes to; undefined when what it names is no host. */
-export function targetOf(record: AccountRecord): { readonly target: SipTarget; readonly secure: boolean } | undefined {
+function targetOf(record: AccountRecord): { readonly target: SipTarget; readonly secure: boolean } | undefined {
   const place = parseHostPort(record.alternateProxy ?? record.proxy ?? record.domain);
   if (place === undefined) return undefined;
   const transport = record.transport === "auto" ? (place.transport ?? "auto") : record.transport;

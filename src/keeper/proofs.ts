@@ -19,7 +19,7 @@ import type { RandomPool } from "./random-pool.ts";
 import { ha1Of } from "./secrets.ts";
 
 /** Behind the prefix, where a row's branch has a base32 digit. */
-export const proofBranchPrefix = `${branchPrefix}0`;
+const proofBranchPrefix = `${branchPrefix}0`;
 /** Each holds some kB for at most 8 s; a device has sixteen at a time (edge). */
 const proofsMax = 4_096;
 /** Who asks stands before a form and waits. */

@@ -6,10 +6,10 @@ const namesMax = 16_384;
 export const ttlFloorSec = 5;
 export const ttlCapSec = 3_600;
 /** Where the resolver does not tell (SRV, NAPTR); it has a cache of its own that knows. */
-export const unknownTtlSec = 60;
+const unknownTtlSec = 60;
 /** How long "there is no such thing" is believed, and how long "nobody could tell". */
-export const noneTtlSec = 30;
-export const failedTtlSec = 5;
+const noneTtlSec = 30;
+const failedTtlSec = 5;
 /** RFC 8767: when nobody can tell, what was known still serves, for so long after its time and then again for a while. */
 const staleMaxMs = 3_600_000;
 const staleTtlSec = 30;

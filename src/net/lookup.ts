@@ -6,8 +6,8 @@ import type { Endpoint, SipTarget, Transport } from "./network.ts";
 import { orderServers, type SrvRecord } from "./srv-order.ts";
 
 /** Questions that one resolve may ask, and places that it may name: a hostile zone costs no more. */
-export const lookupsMax = 8;
-export const targetsMax = 32;
+const lookupsMax = 8;
+const targetsMax = 32;
 
 const defaultPort: Readonly<Record<Transport, number>> = { udp: 5060, tcp: 5060, tls: 5061 };
 const servicePrefix: Readonly<Record<Transport, string>> = { udp: "_sip._udp.", tcp: "_sip._tcp.", tls: "_sips._tcp." };

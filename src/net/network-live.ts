@@ -59,7 +59,7 @@ export interface NetworkOptions {
 }
 
 /** What a moment's connections are, for metrics and tests. */
-export interface ConnectionCounts {
+interface ConnectionCounts {
   readonly accepted: number;
   /** Turned away because no connection could make room. */
   readonly refused: number;

@@ -2,7 +2,7 @@ import { canonicalAddress } from "./address.ts";
 import type { Endpoint, PeerId, Transport } from "./network.ts";
 
 /** Endpoints that one shard may ever talk to; a registrar each, and what dialogs teach. Beyond it `intern` gives `noPeer`. */
-export const peersMax = 262_144;
+const peersMax = 262_144;
 
 /** The peer that nothing can be sent to. */
 export const noPeer = 0 as PeerId;

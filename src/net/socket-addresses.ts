@@ -6,8 +6,8 @@ const stride = 32;
 const firstPeers = 64;
 const addressFamilyIpv4 = 2;
 export const addressFamilyIpv6 = 10;
-export const ipv4AddressBytes = 16;
-export const ipv6AddressBytes = 28;
+const ipv4AddressBytes = 16;
+const ipv6AddressBytes = 28;
 
 /** `struct sockaddr_in` and `sockaddr_in6` of the UDP peers, one row a peer, for calls of the C library (Linux layout). */
 export class SocketAddresses {

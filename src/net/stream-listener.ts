@@ -7,7 +7,7 @@ const tls12 = 0x0303;
 const anyPortTries = 10;
 
 /** Makes the flow of an accepted connection; undefined turns it away. */
-export type Accept = (transport: "tcp" | "tls", address: string, port: number) => StreamFlow | undefined;
+type Accept = (transport: "tcp" | "tls", address: string, port: number) => StreamFlow | undefined;
 
 export interface ListenOptions {
   readonly transport: "tcp" | "tls";

@@ -22,7 +22,7 @@ import { LibcWire } from "./wire-libc.ts";
 
 /** What waits for a full socket, each socket: beyond it datagrams are dropped and counted. */
 export const waitingCountMax = 8_192;
-export const waitingBytesMax = 8 * 1_048_576;
+const waitingBytesMax = 8 * 1_048_576;
 /** Sources whose socket is remembered, where it matters. */
 const sourcesMax = 16_384;
 /** Datagrams that Bun reads with one call: so many in one turn of the loop tell that more wait. */

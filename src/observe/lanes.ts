@@ -58,7 +58,7 @@ export const Counter = Object.freeze(Object.fromEntries(counterNames.map((name, 
   Record<CounterName, number>
 >;
 
-export const counterCount = counterNames.length;
+const counterCount = counterNames.length;
 
 /** One worker's lane. Gauges use `set`, counters `add`. */
 export class Lane {

@@ -12,7 +12,7 @@ export type WakeStep = (typeof wakeSteps)[number];
 const latestMax = 512;
 
 /** Quantiles in ms of the latest, and how many there were since the start. */
-export interface WakeStepFigures {
+interface WakeStepFigures {
   readonly count: number;
   readonly p50Ms: number;
   readonly p99Ms: number;

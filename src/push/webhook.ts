@@ -20,7 +20,7 @@ export interface WebhookOptions {
 }
 
 /** What the relay receives, as JSON. */
-export interface WebhookBody {
+interface WebhookBody {
   /** The payload's id: the same for every retry. */
   readonly id: string;
   readonly app: string;
@@ -33,7 +33,7 @@ const hmac = (body: string, secret: string, atSec: number): string =>
   createHmac("sha256", secret).update(`${atSec}.${body}`).digest("hex");
 
 /** `t=<Unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">`, the body byte for byte as sent. */
-export function signBody(body: string, secret: string, atSec: number): string {
+function signBody(body: string, secret: string, atSec: number): string {
   return `t=${atSec},v1=${hmac(body, secret, atSec)}`;
 }
 

@@ -45,7 +45,7 @@ interface BrowserSubscription {
 }
 
 /** What a browser's `PushSubscription` looks like as JSON; undefined when it is none. */
-export function readBrowserSubscription(text: string): BrowserSubscription | undefined {
+function readBrowserSubscription(text: string): BrowserSubscription | undefined {
   let json: unknown;
   try {
     json = JSON.parse(text);

@@ -6,7 +6,7 @@ export type ZoneAnswer =
   | { readonly rcode: "NXDOMAIN" | "SERVFAIL" | "REFUSED" | "NOTIMP" }
   | "silent";
 
-export type ZoneRecord =
+type ZoneRecord =
   | { readonly type: "A" | "AAAA"; readonly address: string; readonly ttlSec?: number; readonly name?: string }
   | {
       readonly type: "SRV";

@@ -1,6 +1,6 @@
 import { createTestAuthority, type TestAuthority } from "./certificates.ts";
 
-export interface FcmFakeRequest {
+interface FcmFakeRequest {
   readonly project: string;
   readonly authorization: string;
   readonly dryRun: boolean;

@@ -1,4 +1,4 @@
-export interface WebhookFakeRequest {
+interface WebhookFakeRequest {
   readonly method: string;
   readonly headers: Headers;
   readonly body: string;

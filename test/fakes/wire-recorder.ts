@@ -5,13 +5,13 @@ import { type LiveNetwork, type NetworkOptions, openNetwork } from "../../src/ne
 import type { ServerCertificate } from "../../src/net/server-certificate.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
-export interface RecordedMessage {
+interface RecordedMessage {
   readonly text: string;
   readonly source: Source;
 }
 
 /** Keeps what a network reports, and lets a test wait for it without sleeping. */
-export class WireRecorder implements NetworkReceiver {
+class WireRecorder implements NetworkReceiver {
   readonly messages: RecordedMessage[] = [];
   readonly certificates: ServerCertificate[] = [];
   readonly downs: { readonly peer: PeerId; readonly reason: string }[] = [];

@@ -19,7 +19,7 @@ import { fairWeather, type VirtualHost, VirtualLocator, VirtualWire, type Weathe
 import { type RegistrarOptions, VirtualRegistrar } from "../fakes/virtual-registrar.ts";
 
 export const registrarEndpoint: Endpoint = { transport: "udp", address: "192.0.2.10", port: 5060 };
-export const hostAddress = "198.51.100.7";
+const hostAddress = "198.51.100.7";
 
 export function accountIdOf(n: number): AccountId {
   return `0193a000-0000-7000-8000-${n.toString(16).padStart(12, "0")}` as AccountId;

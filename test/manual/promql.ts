@@ -11,7 +11,7 @@ export interface Expression {
 
 export const alertsFile = join(repository, "docs/deploy/alerts.yml");
 export const alertTestsFile = join(repository, "docs/deploy/alerts.test.yml");
-export const dashboardFile = join(repository, "docs/deploy/grafana.json");
+const dashboardFile = join(repository, "docs/deploy/grafana.json");
 
 interface Alert {
   readonly alert: string;

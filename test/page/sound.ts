@@ -26,7 +26,7 @@ export async function watchLayoutShift(tab: Page): Promise<void> {
 }
 
 /** Sum of the layout shifts since the page was opened. */
-export function layoutShift(tab: Page): Promise<number> {
+function layoutShift(tab: Page): Promise<number> {
   return tab.evaluate(
     () => (globalThis as unknown as { readonly layoutShift: { readonly shift: number } }).layoutShift.shift,
   );

@@ -62,7 +62,7 @@ export interface TrunkWorld {
 
 const proxyAddress = "192.0.2.10";
 const calleeAddress = "203.0.113.5";
-export const callerContact = `sip:caller@${calleeAddress}:5060`;
+const callerContact = `sip:caller@${calleeAddress}:5060`;
 
 /** The proxy of the accounts' provider with everybody who calls through it. It shares its address with the registrar. */
 export class Trunk extends Talker {

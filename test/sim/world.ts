@@ -39,9 +39,9 @@ export interface WorldPlan {
   readonly registrar: RegistrarOptions;
 }
 
-export const hostAddress = "198.51.100.7";
+const hostAddress = "198.51.100.7";
 const strangerAddress = "203.0.113.99";
-export const realm = domain;
+const realm = domain;
 const violationsMax = 50;
 
 /** A shard with all around it: registrar and callers, push providers and phones, under a clock that stands still. */

@@ -8,7 +8,7 @@ const steps = [
 ] as const;
 
 /** Which step comes next, by what the two phones do; undefined while none can be done. */
-export function stepOf(kinds: readonly PhoneState["kind"][]): number | undefined {
+function stepOf(kinds: readonly PhoneState["kind"][]): number | undefined {
   if (kinds.some((kind) => kind === "starting" || kind === "failed")) return undefined;
   if (kinds.includes("talking")) return 3;
   if (kinds.some((kind) => kind === "calling" || kind === "waking" || kind === "ringing")) return 2;

@@ -2,7 +2,7 @@ import type { RegistrationState } from "../../base/records.ts";
 import type { CallState, LadderEntry, RegistrarStatus } from "../../workers/protocol.ts";
 
 /** Answers of the operator's interface as JSON carries them: times in RFC 3339, a field without a value is absent. */
-export type { CallState, LadderEntry, RegistrarStatus, RegistrationState };
+export type { CallState, RegistrarStatus, RegistrationState };
 
 export type WakeStep =
   | "invite_to_push"
@@ -26,7 +26,7 @@ export interface ShardFigures {
   readonly loopDelayMs?: number | undefined;
 }
 
-export interface CallFigures {
+interface CallFigures {
   readonly running: number;
   readonly outbound: number;
   readonly answered: number;
@@ -114,7 +114,7 @@ export interface AccountDevice {
 }
 
 /** A call in an account's journal. */
-export interface JournalLine {
+interface JournalLine {
   readonly call: string;
   readonly direction: "inbound" | "outbound";
   readonly state: CallState;

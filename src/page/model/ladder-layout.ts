@@ -11,7 +11,7 @@ const gapMs = 1_000;
 const letterPx = 6.8;
 const wideMinPx = 560;
 
-export interface LadderRail {
+interface LadderRail {
   readonly key: string;
   readonly name: string;
   readonly x: number;

@@ -6,7 +6,7 @@ import { freePorts } from "../../../src/commands/free-ports.ts";
 import { type Program, startProgram, tempFolder } from "../../interop/lab/program.ts";
 import { until } from "../../interop/lab/wait.ts";
 
-export const app = "com.example.attacked";
+const app = "com.example.attacked";
 export const appKey = "live-attack-enrolment-key-0123456789abcdef";
 const root = join(import.meta.dir, "../../..");
 

@@ -29,7 +29,7 @@ export interface KamailioOptions {
 }
 
 /** A request as it came to Kamailio. */
-export interface SeenRequest {
+interface SeenRequest {
   readonly method: string;
   readonly from: string;
   readonly proto: string;
@@ -44,7 +44,7 @@ export interface SeenRequest {
   readonly reason: string;
 }
 
-export interface Binding {
+interface Binding {
   readonly address: string;
   /** When a ping was last answered, Unix seconds. */
   readonly lastKeepaliveSec: number;

@@ -47,7 +47,7 @@ export interface Phone {
 
 export type PhoneStack = "SIP.js" | "JsSIP";
 
-export function frames(phone: Phone): readonly Frame[] {
+function frames(phone: Phone): readonly Frame[] {
   return framesOf(phone.options.url);
 }
 
@@ -58,7 +58,7 @@ export function messages(phone: Phone, direction: Frame["direction"], start: str
     .map(({ text }) => text);
 }
 
-export function ladderOf(phone: Phone): string {
+function ladderOf(phone: Phone): string {
   return frames(phone)
     .map(
       ({ direction, text }) =>

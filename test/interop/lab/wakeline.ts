@@ -5,7 +5,7 @@ import { freePorts } from "../../../src/commands/free-ports.ts";
 import { type Program, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 
-export const app = "com.example.lab";
+const app = "com.example.lab";
 const appKey = "lab-enrolment-key-with-enough-entropy-0123456789abcdef";
 const shards = 2;
 /** What accounts with natEmulation show as their own address. */
@@ -24,7 +24,7 @@ export interface WakelineOptions {
 
 export type AccountInput = Readonly<Record<string, unknown>> & { readonly username: string; readonly domain: string };
 
-export interface Registration {
+interface Registration {
   readonly mode: string;
   readonly state: "idle" | "registering" | "registered" | "retrying" | "refused" | "unregistering";
   readonly expiresAt?: string;
@@ -133,7 +133,7 @@ export class EnrolledDevice {
   }
 }
 
-export function expectStatus({ status, body }: HttpAnswer, wanted: number): unknown {
+function expectStatus({ status, body }: HttpAnswer, wanted: number): unknown {
   if (status !== wanted) throw new Error(`answered ${status}, not ${wanted}: ${JSON.stringify(body)}`);
   return body;
 }
