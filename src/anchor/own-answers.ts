@@ -1,5 +1,6 @@
 import type { Source } from "../net/network.ts";
 import { Header } from "../sip/message/header.ts";
+import { unsupportedOptions } from "../sip/message/read-list.ts";
 import type { SipView } from "../sip/message/view.ts";
 import { writeResponse } from "../sip/message/write-response.ts";
 import { newTag } from "./call-uuid.ts";
@@ -29,12 +30,19 @@ export class OwnAnswers {
     this.#core.options.network.reply(source, bytes);
   }
 
-  /** OPTIONS of the account's own server, asked every few seconds by some: 200, we are here (§11.2). */
+  /** OPTIONS of the account's own server, asked every few seconds by some: 200, we are here (§11.2); 420 when it requires an extension (§8.2.2.3). */
   options(view: SipView, source: Source): void {
-    const bytes = writeResponse(this.#core.writer, view, 200, "OK", {
+    const required = unsupportedOptions(view, Header.require, []);
+    const [status, reason] = required.length === 0 ? [200, "OK"] : [420, "Bad Extension"];
+    const bytes = writeResponse(this.#core.writer, view, status, reason, {
       toTag: newTag(this.#core.options.random),
       received: source,
-      headers: [allowLine, "Accept: application/sdp", `User-Agent: ${this.#core.settings.userAgent}`],
+      headers: [
+        ...(required.length === 0 ? [] : [`Unsupported: ${required.join(", ")}`]),
+        allowLine,
+        "Accept: application/sdp",
+        `User-Agent: ${this.#core.settings.userAgent}`,
+      ],
     });
     this.#core.options.network.reply(source, bytes);
   }

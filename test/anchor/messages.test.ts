@@ -207,4 +207,10 @@ describe("other requests outside calls that only a phone can answer", () => {
     mobile.nothing();
     expect(bench.anchor.sizes().transactions).toBe(0);
   });
+  test("OPTIONS that requires an extension: 420 with its name (RFC 3261 §8.2.2.3)", () => {
+    const { bench, server, alice } = scene();
+    server.sends(server.request("OPTIONS", alice, { lines: ["Require: timer, nothingSpecial"] }).text);
+    expect(server.gets(420).get("Unsupported")).toBe("timer, nothingSpecial");
+    expect(bench.anchor.sizes().transactions).toBe(0);
+  });
 });
