@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { ConfigError, type Config } from "../config/config.ts";
 import { faultLines } from "../config/fault-lines.ts";
 import { loadConfig } from "../config/load.ts";
@@ -19,6 +20,12 @@ export async function runServe(args: { readonly config: string | undefined }, io
   forbidCoreFiles();
   const read = configOrFaults(args.config, process.env, io);
   if (read === undefined) return 2;
+  try {
+    mkdirSync(read.dataDir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    io.err(`data_dir: ${read.dataDir} cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`);
+    return 2;
+  }
   const byDefault = read.file === undefined && read.apps.length === 0 ? withDefaultApp(read) : undefined;
   const config = byDefault?.config ?? read;
   if (config.file === undefined) {

@@ -50,6 +50,15 @@ describe("wakeline serve", () => {
     udp.close();
   });
 
+  test("a data folder that cannot be made is named by its key, exit code 2", async () => {
+    using place = folder();
+    const file = place.write("wakeline.toml", `data_dir = "./taken/data"\n${quiet}`);
+    place.write("taken", "a file");
+    const server = Bun.spawn([process.execPath, main, "serve", "--config", file], { stdout: "ignore", stderr: "pipe" });
+    expect((await new Response(server.stderr).text()).split("\n")[0]).toContain("taken/data cannot be made: ENOTDIR");
+    expect(await server.exited).toBe(2);
+  });
+
   test("a crash leaves no core file, in which passwords would be", async () => {
     using place = folder();
     const file = place.write("wakeline.toml", quiet);
