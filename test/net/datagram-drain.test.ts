@@ -1,20 +1,17 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { DatagramDrain } from "../../src/net/datagram-drain.ts";
 import { Errno, type Libc, openLibc } from "../../src/net/libc.ts";
 import type { NetworkOptions } from "../../src/net/network-live.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { openTestNetwork, type TestNetwork } from "../fakes/wire-recorder.ts";
 
-const opened: TestNetwork[] = [];
+const closing = closedAfterEach();
 
 async function open(options: Partial<NetworkOptions> = {}): Promise<TestNetwork> {
   const one = await openTestNetwork(options);
-  opened.push(one);
+  closing.push(() => one.network.close());
   return one;
 }
-
-afterEach(() => {
-  for (const { network } of opened.splice(0)) network.close();
-});
 
 /** The real C library, which counts what it reads. */
 function counting(): { readonly libc: Libc; read: number } {

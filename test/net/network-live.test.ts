@@ -1,16 +1,13 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { ConnectionId, PeerId, Source } from "../../src/net/network.ts";
 import type { NetworkOptions } from "../../src/net/network-live.ts";
 import { trialConnectMs } from "../../src/net/stream-limits.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { RawServer } from "../fakes/raw-stream.ts";
 import { openTestNetwork, requestOf, type TestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 
-const closing: (() => void)[] = [];
+const closing = closedAfterEach();
 const request = Buffer.from(requestOf(400), "latin1");
-
-afterEach(() => {
-  for (const close of closing.splice(0).toReversed()) close();
-});
 
 async function open(options: Partial<NetworkOptions> = {}): Promise<TestNetwork> {
   const one = await openTestNetwork(options);

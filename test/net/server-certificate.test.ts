@@ -1,18 +1,15 @@
 import { X509Certificate } from "node:crypto";
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CertificateWatch, readServerCertificate, type ServerCertificate } from "../../src/net/server-certificate.ts";
 import { type Certificate, createTestAuthority } from "../fakes/certificates.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { RawServer } from "../fakes/raw-stream.ts";
 import { openTestNetwork, requestOf } from "../fakes/wire-recorder.ts";
 
-const closing: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closing.splice(0).toReversed()) close();
-});
-
+const closing = closedAfterEach();
 const authority = createTestAuthority();
 const name = "sip.example.com";
 const derOf = ({ cert }: Certificate): Uint8Array => new X509Certificate(cert).raw;

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { EgressPolicy } from "../../src/net/egress.ts";
 import type { PeerId } from "../../src/net/network.ts";
 import type { NetworkOptions } from "../../src/net/network-live.ts";
@@ -16,14 +16,11 @@ import {
   redialFloorMs,
   stalledMs,
 } from "../../src/net/stream-limits.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { connectRaw, RawServer, type RawStream } from "../fakes/raw-stream.ts";
 import { openTestNetwork, requestOf, type TestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 
-const closing: (() => void)[] = [];
-
-afterEach(() => {
-  for (const close of closing.splice(0).toReversed()) close();
-});
+const closing = closedAfterEach();
 
 async function open(options: Partial<NetworkOptions> = {}): Promise<TestNetwork> {
   const one = await openTestNetwork({ tcpPort: 0, ...options });

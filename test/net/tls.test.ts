@@ -1,16 +1,17 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { EgressPolicy } from "../../src/net/egress.ts";
 import type { PeerId } from "../../src/net/network.ts";
 import type { NetworkOptions } from "../../src/net/network-live.ts";
 import { handshakeMs } from "../../src/net/stream-limits.ts";
 import type { Certificate } from "../fakes/certificates.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { OpensslAuthority } from "../fakes/openssl.ts";
 import { connectRaw, RawServer } from "../fakes/raw-stream.ts";
 import { openTestNetwork, requestOf, type TestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 
 let authority: OpensslAuthority;
 let good: Certificate;
-const closing: (() => void)[] = [];
+const closing = closedAfterEach();
 const request = Buffer.from(requestOf(400), "latin1");
 
 beforeAll(async () => {
@@ -19,10 +20,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => authority.dispose());
-
-afterEach(() => {
-  for (const close of closing.splice(0).toReversed()) close();
-});
 
 async function open(options: Partial<NetworkOptions> = {}): Promise<TestNetwork> {
   const one = await openTestNetwork({ caFile: authority.caFile, ...options });

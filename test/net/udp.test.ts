@@ -1,23 +1,20 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { BunSender, SendPath } from "../../src/net/datagram-wire.ts";
 import { EgressPolicy } from "../../src/net/egress.ts";
 import { Errno, type Libc, openLibc } from "../../src/net/libc.ts";
 import type { PeerId } from "../../src/net/network.ts";
 import type { NetworkOptions } from "../../src/net/network-live.ts";
 import { waitingCountMax } from "../../src/net/udp.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { openTestNetwork, type TestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 
-const opened: TestNetwork[] = [];
+const closing = closedAfterEach();
 
 async function open(options: Partial<NetworkOptions> = {}): Promise<TestNetwork> {
   const one = await openTestNetwork(options);
-  opened.push(one);
+  closing.push(() => one.network.close());
   return one;
 }
-
-afterEach(() => {
-  for (const { network } of opened.splice(0)) network.close();
-});
 
 function peerOf(from: TestNetwork, to: TestNetwork, address = "127.0.0.1"): PeerId {
   return from.network.peer({ transport: "udp", address, port: to.network.udpPort });

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { jwtVerify } from "jose";
 import { silentLog } from "../../src/observe/log.ts";
@@ -9,20 +9,17 @@ import type { DeviceRecord } from "../../src/store/types.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { type ApnsFake, type ApnsFakeAnswer, type ApnsFakeOptions, startApnsFake } from "../fakes/apns-server.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { callPayload, deviceWith, startWallMs, subscriptionOne } from "./devices.ts";
 
 const keys = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const key = { pem: keys.privateKey.export({ type: "pkcs8", format: "pem" }), keyId: "KEY1", teamId: "TEAM1" };
 const authority = createTestAuthority();
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
+const closing = closedAfterEach();
 
 async function startFake(options: ApnsFakeOptions = {}): Promise<ApnsFake> {
   const fake = await startApnsFake({ authority, ...options });
-  closers.unshift(() => fake.close());
+  closing.push(() => fake.close());
   return fake;
 }
 
@@ -46,7 +43,7 @@ function senderTo(production: ApnsFake, setup: SenderSetup = {}): ApnsSender {
     log: silentLog,
     requestMsMax,
   });
-  closers.unshift(() => sender.close());
+  closing.push(() => sender.close());
   return sender;
 }
 

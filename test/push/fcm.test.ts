@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { jwtVerify } from "jose";
 import { silentLog } from "../../src/observe/log.ts";
@@ -8,6 +8,7 @@ import type { Delivery, PushKind } from "../../src/push/types.ts";
 import type { DeviceRecord } from "../../src/store/types.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { type FcmFake, type FcmFakeAnswer, fcmErrorBody, fcmErrorDetail, startFcmFake } from "../fakes/fcm-server.ts";
 import { VirtualClock } from "../fakes/virtual-clock.ts";
 import { callPayload, deviceWith, startWallMs } from "./devices.ts";
@@ -21,11 +22,7 @@ const account: ServiceAccount = {
   tokenUri: "https://oauth2.googleapis.com/token",
 };
 const authority = createTestAuthority();
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
+const closing = closedAfterEach();
 
 interface Setup {
   readonly ca?: string;
@@ -44,7 +41,7 @@ function start(setup: Setup = {}): { fake: FcmFake; sender: FcmSender } {
     log: silentLog,
     requestMsMax: setup.requestMsMax ?? 2_000,
   });
-  closers.push(
+  closing.push(
     () => sender.close(),
     () => fake.close(),
   );
@@ -270,7 +267,7 @@ describe("FCM, TLS", () => {
       clock: systemClock,
       log: silentLog,
     });
-    closers.push(
+    closing.push(
       () => sender.close(),
       () => tokens.close(),
       () => stranger.close(),

@@ -1,22 +1,19 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import type { Delivery } from "../../src/push/types.ts";
 import { verifySignature, WebhookSender } from "../../src/push/webhook.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { startWebhookFake, type WebhookFake, type WebhookFakeAnswer } from "../fakes/webhook-server.ts";
 import { callPayload, deviceOne, deviceWith, startWallMs } from "./devices.ts";
 
 const secret = "shared with the relay";
 const clock = { nowMs: () => performance.now(), wallMs: () => startWallMs };
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
+const closing = closedAfterEach();
 
 function start(more: { readonly requestMsMax?: number } = {}): { fake: WebhookFake; sender: WebhookSender } {
   const fake = startWebhookFake();
-  closers.push(() => fake.close());
+  closing.push(() => fake.close());
   return { fake, sender: new WebhookSender({ url: fake.url, secret, clock, ...more }) };
 }
 
@@ -145,7 +142,7 @@ describe("webhook, TLS", () => {
   test("a certificate that does not hold: nothing is sent, and it is ours to repair", async () => {
     const authority = createTestAuthority();
     const fake = startWebhookFake(authority.issue(["localhost"]));
-    closers.push(() => fake.close());
+    closing.push(() => fake.close());
     const stranger = new WebhookSender({ url: fake.url, secret, clock });
     expect(await sendCall(stranger)).toMatchObject({ kind: "refused", ours: true });
     expect(await stranger.probe()).toContain("certificate does not hold");

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createPublicKey } from "node:crypto";
 import { jwtVerify } from "jose";
 import webpush from "web-push";
@@ -6,16 +6,13 @@ import type { Delivery } from "../../src/push/types.ts";
 import { type UrlPolicy, WebPushSender } from "../../src/push/webpush.ts";
 import type { DeviceRecord } from "../../src/store/types.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { startWebPushFake, type WebPushFake, type WebPushFakeAnswer } from "../fakes/webpush-server.ts";
 import { callOne, callPayload, deviceWith, startWallMs } from "./devices.ts";
 
 const vapid = webpush.generateVAPIDKeys();
 const clock = { nowMs: () => performance.now(), wallMs: () => startWallMs };
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
+const closing = closedAfterEach();
 
 interface Setup {
   readonly allowUrl?: UrlPolicy;
@@ -30,7 +27,7 @@ function start({ tls, allowUrl = () => ({ ok: true }), ...more }: Setup = {}): {
   sender: WebPushSender;
 } {
   const fake = startWebPushFake(tls);
-  closers.push(() => fake.close());
+  closing.push(() => fake.close());
   const sender = new WebPushSender({
     subject: "mailto:ops@example.com",
     vapid,

@@ -1,17 +1,14 @@
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import type { AccountId } from "../../src/base/ids.ts";
 import { Counter } from "../../src/observe/lanes.ts";
 import { answerTo } from "../attacks/attack-bench.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { SipText } from "../fakes/sip-text.ts";
 import { openTestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 import { accountOf, VirtualDirectory } from "../keeper/bench-shard.ts";
 import { openLiveShard } from "./live-shard.ts";
 
-const closing: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closing.splice(0).toReversed()) close();
-});
-
+const closing = closedAfterEach();
 /** A UDP port of loopback where nobody listens. */
 async function closedPort(): Promise<number> {
   const socket = await Bun.udpSocket({ hostname: "127.0.0.1" });

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,12 +9,9 @@ import { openStore } from "../../src/store/open.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import type { Event } from "../../src/workers/protocol.ts";
 import { spawnShard } from "../../src/workers/spawn-shard.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 
-const closing: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
-
+const closing = closedAfterEach();
 // A shard that is started again is told tunnels and sockets in the turn of its start, long before its sockets are open.
 test("a shard runs the commands that came before it was ready", async () => {
   const folder = mkdtempSync(join(tmpdir(), "wakeline-shard-"));

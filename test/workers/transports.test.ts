@@ -1,22 +1,19 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TunnelId } from "../../src/base/ids.ts";
 import type { Transport } from "../../src/net/network.ts";
 import { createTestAuthority } from "../fakes/certificates.ts";
+import { closedAfterEach } from "../fakes/closing.ts";
 import { SipText, sipText } from "../fakes/sip-text.ts";
 import { openTestNetwork, turnsUntil } from "../fakes/wire-recorder.ts";
 import { answerTo } from "../attacks/attack-bench.ts";
 import { accountOf, VirtualDirectory } from "../keeper/bench-shard.ts";
 import { openLiveShard } from "./live-shard.ts";
 
-const closing: (() => void)[] = [];
+const closing = closedAfterEach();
 const authority = createTestAuthority();
-
-afterEach(() => {
-  for (const close of closing.splice(0).toReversed()) close();
-});
 
 /** A shard and its registrar, each with sockets of its own on one loopback address. */
 async function scene(transport: Transport, address: string) {
