@@ -27,6 +27,8 @@ import { callerOf, callView, deviceView, journalView, json, subscriptionView } f
 const presenceWaitSec = 10;
 /** Calls of one answer; a phone asks again with the last one's time. */
 const callsMax = 500;
+/** A phone's clock may be off by a time zone; what is further off is no time. */
+const skewMsMax = 86_400_000;
 
 export interface PhoneParts {
   readonly store: Store;
@@ -282,7 +284,7 @@ function callRoutes(parts: PhoneParts) {
       "/v1/pushes/:id/receipt",
       ({ device, params, body }) => {
         const receivedAtMs = timeOf(body.receivedAt);
-        if (receivedAtMs === undefined || receivedAtMs > clock.wallMs() + clockSkewMsMax) {
+        if (receivedAtMs === undefined || receivedAtMs > clock.wallMs() + skewMsMax) {
           return respond(invalid([{ field: "receivedAt", detail: "must be a time (RFC 3339)" }]), noContent);
         }
         const isKnown = receipts.received(params.id, device.deviceId, receivedAtMs, body.priority);
@@ -299,9 +301,6 @@ function callRoutes(parts: PhoneParts) {
       },
     );
 }
-
-/** A phone's clock may be off by a time zone; what is further off is no time. */
-const clockSkewMsMax = 86_400_000;
 
 /** Unix ms of an RFC 3339 text or a number of Unix ms; undefined when it is neither. */
 function timeOf(value: string | number): number | undefined {

@@ -20,7 +20,6 @@ export class AccountLookups {
   readonly #ledger: Ledger;
   readonly #columns: Columns;
   readonly #network: Network;
-
   readonly #roll: Roll;
 
   constructor(ledger: Ledger, roll: Roll) {
