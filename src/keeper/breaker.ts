@@ -7,8 +7,8 @@ const refusalsToBeWary = 5;
 const shareToBeWary = 0.25;
 /** Weight of the newest verdict in the share of refusals. */
 const shareGain = 1 / 16;
-const openMinMs = 300_000;
-const openMaxMs = 3_600_000;
+const openMsMin = 300_000;
+const openMsMax = 3_600_000;
 const trialEveryMs = 30_000;
 
 export type BreakerState = "closed" | "open" | "halfOpen";
@@ -22,7 +22,7 @@ export class Breaker {
   #share = 0;
   #sinceMs = 0;
   #openUntilMs = 0;
-  #openForMs = openMinMs;
+  #openForMs = openMsMin;
   #trialAtMs = 0;
   #isOpen = false;
 
@@ -54,7 +54,7 @@ export class Breaker {
   accepted(nowMs: number): void {
     this.#roll(nowMs);
     this.#share *= 1 - shareGain;
-    this.#openForMs = openMinMs;
+    this.#openForMs = openMsMin;
     this.#isOpen = false;
   }
 
@@ -65,7 +65,7 @@ export class Breaker {
     this.#share += (1 - this.#share) * shareGain;
     if (this.#isOpen) {
       if (nowMs < this.#openUntilMs) return false;
-      this.#openForMs = Math.min(this.#openForMs * 2, openMaxMs);
+      this.#openForMs = Math.min(this.#openForMs * 2, openMsMax);
       this.#openUntilMs = nowMs + this.#openForMs;
       return false;
     }

@@ -39,7 +39,7 @@ const slowGrowthMax = 8;
 const shrinkOnLoss = 0.7;
 const shrinkOnDelay = 0.9;
 const lossGain = 0.02;
-const pauseMaxMs = 3_600_000;
+const pauseMsMax = 3_600_000;
 
 /**
  * How much a registrar is asked at once, after RFC 7339's idea that the client holds back: transactions in flight and a rate. Both
@@ -158,7 +158,7 @@ export class Budget {
   /** 503 or the like. `pauseMs`: send nothing new for so long; 0: only slow down. */
   overloaded(nowMs: number, startedMs: number, pauseMs: number): void {
     this.#count(nowMs);
-    if (pauseMs > 0) this.#pausedUntilMs = Math.max(this.#pausedUntilMs, nowMs + Math.min(pauseMs, pauseMaxMs));
+    if (pauseMs > 0) this.#pausedUntilMs = Math.max(this.#pausedUntilMs, nowMs + Math.min(pauseMs, pauseMsMax));
     if (startedMs < this.#shrunkAtMs) return;
     this.#shrunkAtMs = nowMs;
     this.#window = Math.max(this.#window * shrinkOnLoss, windowMin);

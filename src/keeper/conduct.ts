@@ -13,7 +13,7 @@ import { Flag, ModeId, modeName } from "./row-flags.ts";
 const refusedRetryMs = 86_400_000;
 /** Un-REGISTERs that fail are repeated from this on, doubling, until answered or the binding has run out. */
 const unbindRetryMs = 5000;
-const unbindRetryMaxMs = 120_000;
+const unbindRetryMsMax = 120_000;
 const jitter = 0.1;
 
 export interface ConductEvents {
@@ -178,7 +178,7 @@ export class Conduct implements AttemptUser {
       this.removed(row);
       return;
     }
-    const usualMs = Math.min(unbindRetryMs * 2 ** Math.min(columns.failures(row) - 1, 10), unbindRetryMaxMs);
+    const usualMs = Math.min(unbindRetryMs * 2 ** Math.min(columns.failures(row) - 1, 10), unbindRetryMsMax);
     const endMs = ledger.monotonicOf(columns.mayEndSec(row) * 1000);
     this.#doing.schedule(row, Math.min(now + Math.max(waitMs, usualMs) * (1 + pool.between(0, jitter)), endMs));
     ledger.happen(row, Happening.unwanted, now);

@@ -156,10 +156,10 @@ export function refreshAfterSec(grantedSec: number, share: number, isCrowded: bo
 
 /** RFC 5626 §4.5: base and most of the wait after failures in a row. */
 const retryBaseMs = 30_000;
-const retryMaxMs = 1_800_000;
+const retryMsMax = 1_800_000;
 
 /** Wait after the nth failure in a row, n from 1: between half and all of 60 s, 120 s … 30 min. */
 export function backOffMs(failures: number, share: number): number {
-  const bound = Math.min(retryMaxMs, retryBaseMs * 2 ** Math.min(Math.max(failures, 1), 10));
+  const bound = Math.min(retryMsMax, retryBaseMs * 2 ** Math.min(Math.max(failures, 1), 10));
   return bound * (0.5 + share / 2);
 }

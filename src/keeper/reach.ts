@@ -8,14 +8,14 @@ const quietMs = 1000;
 /** One request alone convinces us after its fourth sending (RFC 3261 §17.1.2.2: 0, 0.5, 1.5, 3.5 s). */
 export const patienceMs = 3500;
 /** While a server is silent it is asked this often, then less: the end of a silence is noticed within a thirtieth of it. */
-const probeMinMs = 1000;
-const probeMaxMs = 300_000;
+const probeMsMin = 1000;
+const probeMsMax = 300_000;
 const probeShare = 1 / 30;
 /** A server that failed is left alone for this long while another one serves. */
 const avoidMs = 60_000;
 /** RFC 5626 §4.5. */
 const flowBaseMs = 30_000;
-const flowMaxMs = 1_800_000;
+const flowMsMax = 1_800_000;
 /** A flow that breaks sooner than this after the one before it was no success. */
 const flowProvenMs = 120_000;
 
@@ -120,7 +120,7 @@ export class Reach {
       this.#flowFailures = Math.min(this.#flowFailures + 1, 10);
       const change = this.isSilent ? "none" : this.#fail(nowMs);
       const failures = Math.max(this.#flowFailures - 1, 1);
-      const waitMs = Math.min(flowMaxMs, flowBaseMs * 2 ** failures) * (0.5 + this.#random.next() / 2);
+      const waitMs = Math.min(flowMsMax, flowBaseMs * 2 ** failures) * (0.5 + this.#random.next() / 2);
       if (this.isSilent) this.#nextProbeMs = nowMs + waitMs;
       return change;
     }
@@ -142,7 +142,7 @@ export class Reach {
   /** A probe leaves. With several servers each is tried in turn. */
   probing(nowMs: number): void {
     const silentMs = nowMs - (this.#silentSinceMs ?? nowMs);
-    this.#nextProbeMs = nowMs + Math.min(Math.max(probeMinMs, silentMs * probeShare), probeMaxMs);
+    this.#nextProbeMs = nowMs + Math.min(Math.max(probeMsMin, silentMs * probeShare), probeMsMax);
     if (this.#peers.length > 1) this.#current = (this.#current + 1) % this.#peers.length;
   }
 

@@ -10,19 +10,19 @@ import { Reach } from "./reach.ts";
 import type { VolatileRows } from "./volatile-rows.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
-const ttlMinMs = 5000;
-const ttlMaxMs = 3_600_000;
-const retryMinMs = 5000;
-const retryMaxMs = 300_000;
+const ttlMsMin = 5000;
+const ttlMsMax = 3_600_000;
+const retryMsMin = 5000;
+const retryMsMax = 300_000;
 /** Servers of one registrar that are tried. */
 const peersMax = 16;
 /** Keep-alives of a flow (RFC 5626 §4.4.1; NAT bindings of 30 s are common). */
-const keepAliveMinMs = 25_000;
-const keepAliveMaxMs = 29_000;
+const keepAliveMsMin = 25_000;
+const keepAliveMsMax = 29_000;
 /** Shares of Flow-Timer that a keep-alive may come at (RFC 5626 §4.4). */
 const flowTimerLeast = 0.8;
 const flowTimerMost = 0.95;
-const flowTimerMinSec = 10;
+const flowTimerSecMin = 10;
 /** More successes in a second than this many times the steady rate are a crowd. Over 1.8: who is spread comes so much sooner on average. */
 const crowdFactor = 2;
 const crowdMin = 50;
@@ -178,13 +178,13 @@ export class Registrar {
 
   /** The registrar wants keep-alives this often (RFC 5626 §4.4, Flow-Timer). */
   setFlowTimer(sec: number): void {
-    this.#flowTimerSec = sec >= flowTimerMinSec && sec * 1000 <= ttlMaxMs ? sec : 0;
+    this.#flowTimerSec = sec >= flowTimerSecMin && sec * 1000 <= ttlMsMax ? sec : 0;
   }
 
   /** When the next keep-alive is due that follows one at `nowMs`. */
   nextKeepAliveMs(nowMs: number): number {
     const share = this.#random.next();
-    if (this.#flowTimerSec === 0) return nowMs + keepAliveMinMs + share * (keepAliveMaxMs - keepAliveMinMs);
+    if (this.#flowTimerSec === 0) return nowMs + keepAliveMsMin + share * (keepAliveMsMax - keepAliveMsMin);
     return nowMs + this.#flowTimerSec * 1000 * (flowTimerLeast + share * (flowTimerMost - flowTimerLeast));
   }
 
@@ -236,7 +236,7 @@ export class Registrar {
     }
     this.#failures = 0;
     this.#isForbidden = false;
-    this.#locateAtMs = nowMs + Math.min(Math.max(ttlSec * 1000, ttlMinMs), ttlMaxMs);
+    this.#locateAtMs = nowMs + Math.min(Math.max(ttlSec * 1000, ttlMsMin), ttlMsMax);
     const replaced = this.reach.setPeers(
       usable.map((endpoint) => this.#network.peer(endpoint)),
       this.#former,
@@ -248,7 +248,7 @@ export class Registrar {
   #notFound(reason: "egress" | "notFound" | "unavailable", text: string): void {
     const nowMs = this.#clock.nowMs();
     if (reason !== "unavailable") this.#isForbidden = reason === "egress";
-    this.#locateAtMs = nowMs + Math.min(retryMinMs * 2 ** Math.min(this.#failures++, 10), retryMaxMs);
+    this.#locateAtMs = nowMs + Math.min(retryMsMin * 2 ** Math.min(this.#failures++, 10), retryMsMax);
     this.lastReason = text;
     if (reason === "egress") {
       // What policy forbids is not used any longer, however well it worked.

@@ -11,7 +11,7 @@ const unknownTtlSec = 60;
 const noneTtlSec = 30;
 const failedTtlSec = 5;
 /** RFC 8767: when nobody can tell, what was known still serves, for so long after its time and then again for a while. */
-const staleMaxMs = 3_600_000;
+const staleMsMax = 3_600_000;
 const staleTtlSec = 30;
 
 export interface CachedAnswer {
@@ -57,7 +57,7 @@ export class DnsCache {
   #keep(key: string, answer: DnsAnswer): CachedAnswer {
     const nowMs = this.#clock.nowMs();
     const old = this.#known.get(key);
-    const useOld = answer.kind === "failed" && old?.answer.kind === "records" && nowMs - old.expiresAtMs < staleMaxMs;
+    const useOld = answer.kind === "failed" && old?.answer.kind === "records" && nowMs - old.expiresAtMs < staleMsMax;
     const cached = useOld
       ? { answer: old.answer, expiresAtMs: nowMs + staleTtlSec * 1_000 }
       : { answer, expiresAtMs: nowMs + ttlOf(answer) * 1_000 };

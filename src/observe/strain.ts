@@ -16,7 +16,7 @@ const endsMs = [0, 30, 100] as const;
 /** The mean is over about so long, weighed by time: what other programs take from us in passing is no strain of ours. */
 const meanOverMs = 2_000;
 /** More counts as this, so that one pause, however long (garbage, a start, a machine that stood still), stays below the first level. */
-const lateMaxMs = 400;
+const lateMsMax = 400;
 /** What is left of a peak of lateness after a second, so that who reads once a second sees it. */
 const peakLeft = 0.05;
 
@@ -42,7 +42,7 @@ export class Strain {
 
   /** The timer came so late. Call it at each of its ticks. */
   note(lateMs: number): void {
-    const countedMs = Math.min(Math.max(lateMs, 0), lateMaxMs);
+    const countedMs = Math.min(Math.max(lateMs, 0), lateMsMax);
     this.#meanMs += (countedMs - this.#meanMs) * (1 - Math.exp(-(this.#everyMs + countedMs) / meanOverMs));
     while (this.#meanMs >= (beginsMs[this.#level + 1] ?? Infinity)) this.#level = (this.#level + 1) as StrainLevelId;
     while (this.#meanMs < (endsMs[this.#level] ?? 0)) this.#level = (this.#level - 1) as StrainLevelId;

@@ -65,8 +65,8 @@ export interface RegistrarOptions {
   readonly nonceLifeMs?: number;
   /** Whether a nonce that ran out is called stale. */
   readonly saysStale?: boolean;
-  readonly expiresMinSec?: number;
-  readonly expiresMaxSec?: number;
+  readonly expiresSecMin?: number;
+  readonly expiresSecMax?: number;
   /** Most bindings of one address of record. */
   readonly contactsMax?: number;
   /** What happens at `contactsMax`: refuse like Kamailio, refuse barely like chan_pjsip, or replace like chan_sip. */
@@ -259,7 +259,7 @@ export class VirtualRegistrar {
   }
 
   #register(heard: Heard): Reply {
-    const { expiresMinSec = 0, expiresMaxSec = 3600, contactsMax = Infinity, whenFull = "refuse" } = this.options;
+    const { expiresSecMin = 0, expiresSecMax = 3600, contactsMax = Infinity, whenFull = "refuse" } = this.options;
     const now = this.#wire.clock.nowMs();
     let list = [...this.bindingsOf(heard.user)];
     if (heard.contacts.length === 0) {
@@ -268,11 +268,11 @@ export class VirtualRegistrar {
     }
     const wishes = heard.contacts.map((contact) => ({
       contact,
-      sec: Math.min(Number(contact.params.get("expires") ?? heard.expires ?? 3600), expiresMaxSec),
+      sec: Math.min(Number(contact.params.get("expires") ?? heard.expires ?? 3600), expiresSecMax),
       instance: contact.params.get("+sip.instance"),
     }));
-    if (wishes.some(({ sec }) => sec > 0 && sec < expiresMinSec)) {
-      return { status: 423, reason: "Interval Too Brief", headers: [`Min-Expires: ${expiresMinSec}`] };
+    if (wishes.some(({ sec }) => sec > 0 && sec < expiresSecMin)) {
+      return { status: 423, reason: "Interval Too Brief", headers: [`Min-Expires: ${expiresSecMin}`] };
     }
     for (const { contact, sec, instance } of wishes) {
       const isSame = (one: VirtualBinding): boolean =>

@@ -197,7 +197,7 @@ describe("our Contact in the answer", () => {
 
 describe("423 Interval Too Brief, RFC 3261 §10.2.8", () => {
   test("is answered with the Min-Expires it names, which the next refresh and the next account ask for at once", () => {
-    const shard = new BenchShard({ registrar: { open: true, expiresMinSec: 900 } });
+    const shard = new BenchShard({ registrar: { open: true, expiresSecMin: 900 } });
     const account = shard.add(1);
     shard.run(100);
     shard.add(2);

@@ -89,7 +89,7 @@ describe("within one attempt", () => {
   );
 
   test("a refresh is due by the time of its request, however late the answer came", () => {
-    const shard = new BenchShard({ registrar: { open: true, expiresMaxSec: 60, thinkMs: 28_000 } });
+    const shard = new BenchShard({ registrar: { open: true, expiresSecMax: 60, thinkMs: 28_000 } });
     const account = shard.add(1);
     shard.run(600_000, 20);
     expect(shard.state(account)).toBe("registered");

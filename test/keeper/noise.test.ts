@@ -155,7 +155,7 @@ describe("whatever the wire does", () => {
       const shard = new BenchShard({
         seed,
         rows: 60,
-        registrar: seed % 2 === 0 ? { nonceUses: 1 } : { expiresMaxSec: 60, nonceLifeMs: 40_000 },
+        registrar: seed % 2 === 0 ? { nonceUses: 1 } : { expiresSecMax: 60, nonceLifeMs: 40_000 },
         weather: { delayMs: [1, 400], lossRatio: 0.2, duplicateRatio: 0.2 },
       });
       const accounts = Array.from({ length: 30 }, (_, n) => shard.add(n));

@@ -21,7 +21,7 @@ describe("a cold start", () => {
     (_name, perSec, thinkMs) => {
       const shard = crowd(
         50_000,
-        { open: true, perSec, queueMax: 160, thinkMs, expiresMaxSec: 3600 },
+        { open: true, perSec, queueMax: 160, thinkMs, expiresSecMax: 3600 },
         { expiresSec: 3600 },
       );
       const started = shard.clock.nowMs();
@@ -85,7 +85,7 @@ describe("the refreshes after a cold start", () => {
   ])(
     "of %s come evenly: the busiest second has half as many again as the mean",
     (_name, count, expiresSec, perSec) => {
-      const shard = crowd(count, { open: true, perSec, expiresMaxSec: expiresSec }, { expiresSec });
+      const shard = crowd(count, { open: true, perSec, expiresSecMax: expiresSec }, { expiresSec });
       shard.wire.runUntil(() => shard.count("registrationsRegistered") === count, 30_000);
       shard.run(expiresSec * 100);
       // Ten seconds each: of few refreshes a second some seconds have many by chance.
@@ -99,7 +99,7 @@ describe("the refreshes after a cold start", () => {
 
 describe("a registrar that does a little more than it need", () => {
   test("is not asked for more because of a line that a slow minute made", () => {
-    const shard = crowd(5000, { open: true, perSec: 5000, expiresMaxSec: 120 }, { expiresSec: 120 });
+    const shard = crowd(5000, { open: true, perSec: 5000, expiresSecMax: 120 }, { expiresSec: 120 });
     shard.run(240_000);
     shard.registrar.options = { ...shard.registrar.options, perSec: 30 };
     shard.run(60_000);
@@ -115,7 +115,7 @@ describe("a registrar that does a little more than it need", () => {
 
 describe("a registrar that is silent for 60 s, with 10,000 accounts of 60 s", () => {
   test("gets at most 5,000 requests meanwhile; all are back 5 s after, and leave no clump", () => {
-    const shard = crowd(10_000, { open: true, perSec: 20_000, expiresMaxSec: 60 });
+    const shard = crowd(10_000, { open: true, perSec: 20_000, expiresSecMax: 60 });
     shard.run(120_000);
     expect(shard.count("registrationsRegistered")).toBe(10_000);
     const steady = perSecond(shard, 30);

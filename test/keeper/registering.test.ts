@@ -140,7 +140,7 @@ describe("a refresh", () => {
   });
 
   test("is never later than half of a short time, and differs between accounts", () => {
-    const shard = new BenchShard({ registrar: { expiresMaxSec: 60 } });
+    const shard = new BenchShard({ registrar: { expiresSecMax: 60 } });
     for (let n = 1; n <= 20; n++) shard.add(n);
     shard.run(100);
     shard.registrar.heard.length = 0;

@@ -54,7 +54,7 @@ describe("a registrar of RFC 2543", () => {
 describe("manners after ten minutes of silence, design §5", () => {
   test("10,000 accounts are all registered again, within what the registrar bears, soonest expiry first", () => {
     const count = 10_000;
-    const registrar: RegistrarOptions = { open: true, perSec: 1000, queueMax: 160, expiresMaxSec: 3600 };
+    const registrar: RegistrarOptions = { open: true, perSec: 1000, queueMax: 160, expiresSecMax: 3600 };
     const shard = new BenchShard({ registrar, rows: count, host: {} });
     shard.registrar.keepsHeard = false;
     // Every tenth has a short time: their bindings are over at the end of the silence, the others' are not.

@@ -48,7 +48,7 @@ export function planOf(seed: number): WorldPlan {
     deadlineSec: dice.pick([15, 40]),
     accounts: dice.pick([20, 60, 120]),
     devicesMax: dice.pick([1, 2, 3]),
-    registrar: { expiresMaxSec: dice.pick([120, 600, 3_600]), nonceUses: dice.pick([1, 10, Infinity]) },
+    registrar: { expiresSecMax: dice.pick([120, 600, 3_600]), nonceUses: dice.pick([1, 10, Infinity]) },
   };
 }
 

@@ -65,7 +65,7 @@ function calm(seed: number): World {
     habits: { ...plan.habits, breaksPerSec: 0, dies: 0, killed: 0, deafToPush: 0, answers: 1, declines: 0 },
     accounts: 40,
     devicesMax: 1,
-    registrar: { expiresMaxSec: 600 },
+    registrar: { expiresSecMax: 600 },
   });
   world.start();
   world.run(3_000);
