@@ -168,7 +168,7 @@ export class PhoneAsker extends Asker {
 }
 
 /** A 503 would tell the server that all our accounts are down (RFC 3261 §16.7 step 6): a phone's own goes on as 500. */
-export function passAsProxy(core: Core, asker: Asker, view: SipView): void {
+export function passAsProxy(asker: Asker, view: SipView): void {
   if (view.status === 503 && asker instanceof ServerAsker) asker.answer(500, "Server Internal Error");
   else asker.pass(view);
 }

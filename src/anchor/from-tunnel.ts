@@ -118,24 +118,24 @@ export class FromTunnel {
     if (tagOf(view, Header.to) !== undefined) {
       const dialog = this.#dialogOf(view, link);
       if (dialog !== undefined) this.#enter(view, link, (tx, kept) => relay.fromPhone(tx, kept, dialog, link));
-      else if (!passOn()) this.#enter(view, link, this.#answer(link, 481, "Call/Transaction Does Not Exist"));
+      else if (!passOn()) this.#enter(view, link, this.#answer(481, "Call/Transaction Does Not Exist"));
       return;
     }
     const row = outbound.accountOf(view, link);
     if (row === undefined) {
-      if (!passOn()) this.#enter(view, link, this.#answer(link, 403, "Forbidden"));
+      if (!passOn()) this.#enter(view, link, this.#answer(403, "Forbidden"));
       return;
     }
     if (view.method === Method.register) {
       // §10.3 step 5: nobody is registered here by a third party.
       if (outbound.accountOf(view, link, Header.to) !== row) {
-        return this.#enter(view, link, this.#answer(link, 403, "Forbidden"));
+        return this.#enter(view, link, this.#answer(403, "Forbidden"));
       }
       return this.#enter(view, link, (tx, kept) => registrar.onRegister(tx, kept, link, row));
     }
     if (view.method === Method.options && parseUriText(view.requestUri())?.user === undefined) {
       // To a server, not to a person: stock stacks keep their connection alive by it.
-      return this.#enter(view, link, this.#answer(link, 200, "OK", [allowLine]));
+      return this.#enter(view, link, this.#answer(200, "OK", [allowLine]));
     }
     this.#enter(view, link, (tx, kept) => outbound.onRequest(tx, kept, link, row));
   }
@@ -153,7 +153,7 @@ export class FromTunnel {
     this.#receive(view, tunnelSource, link, `device ${link.deviceId}`, accept);
   }
 
-  #answer(link: DeviceLink, status: number, reason: string, headers: readonly string[] = []): Accept {
+  #answer(status: number, reason: string, headers: readonly string[] = []): Accept {
     return (tx) => {
       const { core } = this.#parts;
       const toTag = newTag(core.options.random);

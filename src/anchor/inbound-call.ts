@@ -380,7 +380,7 @@ export class InboundCall implements Cancellable {
   }
 
   #decline(best: SipView): void {
-    passAsProxy(this.#core, this.asker, best);
+    passAsProxy(this.asker, best);
     this.#endLegs(declinedReason, undefined);
     this.#core.count("callsRefused");
     this.#over("ended");

@@ -63,7 +63,7 @@ export class RelayedRequest implements Responder, Cancellable {
     // §16.7 step 5: a 100 is hop by hop.
     if (view.status === 100) return;
     this.#observe(view);
-    passAsProxy(this.#core, this.asker, view);
+    passAsProxy(this.asker, view);
     if (view.status >= 200) this.#finish();
   }
 

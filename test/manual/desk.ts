@@ -2,7 +2,6 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileS
 import { join } from "node:path";
 import { freePorts } from "../../src/commands/free-ports.ts";
 import { tempFolder } from "../interop/lab/program.ts";
-import type { Fence } from "./fences.ts";
 import { repository } from "./post.ts";
 
 const scriptMsMax = 60_000;
@@ -122,7 +121,7 @@ export class Desk {
   }
 
   /** Runs a fence as one script that stops at the first command that fails; resolves with what it said, rejects with that when it failed. */
-  async follows(fence: Fence, script: string): Promise<string> {
+  async follows(script: string): Promise<string> {
     if (/\bwakeline (accounts|keys rotate$|backup)|\bcurl\b/m.test(script)) await this.#serves();
     let text = script.replaceAll("wl_…", this.#key);
     for (const [from, to] of this.#replaced) text = text.replaceAll(from, to);

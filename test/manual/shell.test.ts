@@ -39,7 +39,7 @@ describe("the manual's commands", () => {
         for (const fence of found) {
           const script = runnable(fence);
           if (script.replaceAll(/^[:\s]*(#.*)?$/gm, "") === "") continue;
-          await desk.follows(fence, script).catch((cause: Error) => {
+          await desk.follows(script).catch((cause: Error) => {
             throw new Error(`${placeOf(fence)}: ${cause.message}`);
           });
         }
