@@ -26,6 +26,7 @@ import { scan } from "../../src/sip/message/scan.ts";
 import { validateResponse } from "../../src/sip/message/validate.ts";
 import { MessageKind, SipView } from "../../src/sip/message/view.ts";
 import type { Event } from "../../src/workers/protocol.ts";
+import { accountRecord } from "./account-record.ts";
 import { phoneHost } from "./bench-messages.ts";
 import { BenchPhone } from "./bench-phone.ts";
 import { BenchServer } from "./bench-server.ts";
@@ -129,35 +130,25 @@ export class AnchorBench implements Network, Locator, AccountBook, Directory {
   ): BenchAccount {
     const row = this.#accounts.length as RegistrationIndex;
     const accountId = `account-${user}` as AccountId;
-    const record: AccountRecord = {
+    const { mode = "alternate", domain = "pbx.example", natEmulation = false, forwardTo } = wishes;
+    const record = accountRecord({
       accountId,
-      app: "app",
       username: user,
-      domain: wishes.domain ?? "pbx.example",
-      authUsername: undefined,
-      displayName: undefined,
-      proxy: undefined,
-      alternateProxy: undefined,
-      transport: "auto",
-      expiresSec: 600,
-      registrationMode: wishes.mode ?? "alternate",
-      learnedMode: undefined,
-      natEmulation: wishes.natEmulation ?? false,
-      instanceId: undefined,
-      userAgent: undefined,
-      forwardTo: wishes.forwardTo,
-      version: 1,
-    };
+      domain,
+      registrationMode: mode,
+      natEmulation,
+      forwardTo,
+    });
     const account: BenchAccount = {
       accountId,
       row,
       user,
-      domain: wishes.domain ?? "pbx.example",
+      domain,
       line: `line-${user}-0123456789abcdef`,
       server,
       secondsLeft: 500,
       secure: server.transport === "tls",
-      natEmulation: wishes.natEmulation ?? false,
+      natEmulation,
       serviceRoute: [],
       serverKnown: true,
       record,

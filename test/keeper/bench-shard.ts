@@ -14,6 +14,7 @@ import type { Endpoint } from "../../src/net/network.ts";
 import { Counter, type CounterName, Lane } from "../../src/observe/lanes.ts";
 import { SipView } from "../../src/sip/message/view.ts";
 import type { RegistrationStatus } from "../../src/workers/protocol.ts";
+import { accountRecord } from "../fakes/account-record.ts";
 import { SeededRandom, VirtualClock } from "../fakes/virtual-clock.ts";
 import { fairWeather, type VirtualHost, VirtualLocator, VirtualWire, type Weather } from "../fakes/virtual-network.ts";
 import { type RegistrarOptions, VirtualRegistrar } from "../fakes/virtual-registrar.ts";
@@ -26,26 +27,7 @@ export function accountIdOf(n: number): AccountId {
 }
 
 export function accountOf(n: number, change: Partial<AccountRecord> = {}): AccountRecord {
-  return {
-    accountId: accountIdOf(n),
-    app: "com.example.phone",
-    username: `u${n}`,
-    domain: "virtual.test",
-    authUsername: undefined,
-    displayName: undefined,
-    proxy: undefined,
-    alternateProxy: undefined,
-    transport: "auto",
-    expiresSec: 600,
-    registrationMode: "alternate",
-    learnedMode: undefined,
-    natEmulation: false,
-    instanceId: undefined,
-    userAgent: undefined,
-    forwardTo: undefined,
-    version: 1,
-    ...change,
-  };
+  return accountRecord({ accountId: accountIdOf(n), username: `u${n}`, ...change });
 }
 
 /** Accounts and secrets as a Map. */

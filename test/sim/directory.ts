@@ -10,6 +10,7 @@ import type {
   SubscriptionRecord,
 } from "../../src/base/records.ts";
 import type { AccountTransport } from "../../src/base/records.ts";
+import { accountRecord } from "../fakes/account-record.ts";
 
 export const domain = "virtual.test";
 /** In every password: what carries it has leaked. */
@@ -41,26 +42,7 @@ export class SimDirectory implements Directory {
     const account: SimAccount = {
       password: `${secretMarker}${username}`,
       subscriptions: [],
-      record: {
-        accountId: uuid(1, n) as AccountId,
-        app: "com.example.phone",
-        username,
-        domain,
-        authUsername: undefined,
-        displayName: undefined,
-        proxy: undefined,
-        alternateProxy: undefined,
-        transport,
-        expiresSec: 600,
-        registrationMode: "alternate",
-        learnedMode: undefined,
-        natEmulation: false,
-        instanceId: undefined,
-        userAgent: undefined,
-        forwardTo: undefined,
-        version: 1,
-        ...change,
-      },
+      record: accountRecord({ accountId: uuid(1, n) as AccountId, username, domain, transport, ...change }),
     };
     this.byId.set(account.record.accountId, account);
     this.passwords.set(username, account.password);
