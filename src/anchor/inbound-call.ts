@@ -6,21 +6,23 @@ import { tagOf } from "../sip/message/read-address.ts";
 import { listHas } from "../sip/message/read-list.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { ClientTransaction } from "../sip/transaction/transactions.ts";
-import type { CallState, WakeAgain } from "../workers/protocol.ts";
+import type { CallState } from "../workers/protocol.ts";
 import type { Alarm } from "./alarms.ts";
 import { passAsProxy, type ServerAsker } from "./asker.ts";
 import { bestResponse } from "./best-response.ts";
 import type { CallRecord } from "./call-book.ts";
+import { CallDialogs } from "./call-dialogs.ts";
 import { CallPushes } from "./call-pushes.ts";
 import { newTag } from "./call-uuid.ts";
 import type { Cancellable, Core, Responder } from "./core.ts";
 import type { DeviceLink } from "./device-link.ts";
-import { cseqOf, type Dialog } from "./dialog.ts";
+import { cseqOf } from "./dialog.ts";
 import type { DialogLife } from "./dialog-life.ts";
 import type { Flow } from "./flow.ts";
 import { Leg } from "./leg.ts";
 import { LegSignals } from "./leg-signals.ts";
-import { declineGraceMs, goneCallKeptMs, timerCMs, tunnelLostMs, tunnelSilenceMs, wakesMax } from "./limits.ts";
+import { LegWakes } from "./leg-wakes.ts";
+import { declineGraceMs, goneCallKeptMs, timerCMs, tunnelLostMs, tunnelSilenceMs } from "./limits.ts";
 import {
   answeredElsewhereReason,
   declinedReason,
@@ -63,15 +65,16 @@ export class InboundCall implements Cancellable {
   readonly ownTag: string;
   readonly asker: ServerAsker;
   readonly #core: Core;
-  readonly #life: DialogLife;
-  readonly #flow: Flow;
   readonly #forwardTo: string | undefined;
   readonly #onGone: (call: InboundCall) => void;
   readonly #onForgotten: (call: InboundCall) => void;
   readonly #pushes: CallPushes;
+  readonly #wakes: LegWakes;
   readonly #signals: LegSignals;
+  readonly #dialogs: CallDialogs;
   readonly #legs = new Map<DeviceId, Leg>();
-  readonly #startedMs: number;
+  /** Monotonic. */
+  readonly #deadlineMs: number;
   readonly #reliableProvisionals: boolean;
   #hasRung = false;
   #rangOurselves = false;
@@ -86,21 +89,21 @@ export class InboundCall implements Cancellable {
     const { core, record, asker } = parts;
     const invite = asker.tx.request;
     this.#core = core;
-    this.#life = parts.life;
-    this.#flow = parts.flow;
     this.#forwardTo = parts.forwardTo;
     this.#onGone = parts.onGone;
     this.#onForgotten = parts.onForgotten;
     this.record = record;
     this.#pushes = new CallPushes(core, record);
     this.#signals = new LegSignals(core, record, invite, parts.aor);
+    this.#dialogs = new CallDialogs(parts);
     this.asker = asker;
     this.accountId = record.accountId;
     this.callId = record.callId;
     this.fromTag = tagOf(invite, Header.from) ?? "";
     this.cseq = cseqOf(invite);
     this.ownTag = newTag(core.options.random);
-    this.#startedMs = core.nowMs();
+    this.#deadlineMs = core.nowMs() + core.settings.deadlineSec * 1_000;
+    this.#wakes = new LegWakes(core, this.#pushes, () => this.isOpen, this.#deadlineMs);
     this.#reliableProvisionals = listHas(invite, Header.require, "100rel");
     asker.tx.data = this;
   }
@@ -137,9 +140,9 @@ export class InboundCall implements Cancellable {
     if (leg === undefined) return;
     if (this.isOpen && !leg.isDone) {
       // What was sent on an earlier tunnel was sent again by the link; a first time is ours.
-      this.#core.alarms.clear(leg.silence);
+      this.#wakes.callOff(leg);
       if (leg.tx === undefined) this.#offer(leg, link);
-      else if (leg.wake === "due" && !leg.isHeard) this.#guard(leg, tunnelSilenceMs);
+      else if (leg.wake === "due" && !leg.isHeard) this.#wakes.guard(leg, tunnelSilenceMs);
       return;
     }
     if (afterVoip && leg !== this.#answeredBy && leg.final === undefined) this.#offerGone(leg, link);
@@ -152,8 +155,8 @@ export class InboundCall implements Cancellable {
   onTunnelClosed(deviceId: DeviceId): void {
     const leg = this.#legs.get(deviceId);
     if (leg === undefined || !this.isOpen || leg.isDone) return;
-    if (leg.wake === "due" && !leg.isHeard) this.#guard(leg, 0);
-    else if (leg.tx !== undefined) this.#wakeLater(leg, tunnelLostMs, "lost");
+    if (leg.wake === "due" && !leg.isHeard) this.#wakes.guard(leg, 0);
+    else if (leg.tx !== undefined) this.#wakes.later(leg, tunnelLostMs, "lost");
   }
 
   /** `silenceMs`: how long after the push a phone like this one has come, if it comes. */
@@ -167,7 +170,7 @@ export class InboundCall implements Cancellable {
       return;
     }
     if (this.#core.settings.ring === "on_push" && !leg.isDone) this.#ringOurselves();
-    if (silenceMs !== undefined && leg.wakes === 1 && leg.tx === undefined) this.#wakeLater(leg, silenceMs, "silent");
+    if (silenceMs !== undefined && leg.wakes === 1 && leg.tx === undefined) this.#wakes.later(leg, silenceMs, "silent");
   }
 
   /** Nobody is waited for any longer, as behind the deadline. */
@@ -227,28 +230,7 @@ export class InboundCall implements Cancellable {
     this.#signals.invite(leg, link, this.#responderOf(leg));
     if (leg.isHeard || leg.wake !== "none" || !leg.wakeable) return;
     // A tunnel may be a dead socket that nobody has noticed yet.
-    this.#guard(leg, tunnelSilenceMs);
-  }
-
-  #guard(leg: Leg, silenceMs: number): void {
-    leg.wake = "due";
-    this.#core.alarms.clear(leg.silence);
-    leg.silence = this.#core.alarms.set(this.#core.nowMs() + silenceMs, () => this.#onSilence(leg));
-  }
-
-  #onSilence(leg: Leg): void {
-    if (leg.isHeard || leg.isDone || !this.isOpen || leg.wake !== "due") return;
-    this.#pushes.wake([leg]);
-  }
-
-  /** A push at that time, unless the phone opens a tunnel before. The first one for a phone that had an open tunnel, else one more. */
-  #wakeLater(leg: Leg, afterMs: number, why: WakeAgain): void {
-    this.#core.alarms.clear(leg.silence);
-    if (!leg.wakeable || leg.wakes >= wakesMax) return;
-    leg.silence = this.#core.alarms.set(this.#core.nowMs() + afterMs, () => {
-      if (leg.isDone || !this.isOpen || this.#core.nowMs() >= this.#deadlineMs) return;
-      this.#pushes.wake([leg], leg.wakes === 0 ? undefined : why);
-    });
+    this.#wakes.guard(leg, tunnelSilenceMs);
   }
 
   /** A call that is gone, shown to a system that demands one: INVITE and CANCEL. */
@@ -282,7 +264,7 @@ export class InboundCall implements Cancellable {
       return this.#onDeclined(leg, view);
     }
     if (!this.isOpen || leg.isDone || view.status === 100) return;
-    this.#dialogOf(leg, view);
+    this.#dialogs.of(leg, view);
     if (view.status >= 180 && view.status < 190) this.#onRinging(leg);
     // §16.7 step 2: each 1xx but 100 starts timer C again.
     if (this.#timerC !== undefined) this.#armTimerC();
@@ -319,10 +301,9 @@ export class InboundCall implements Cancellable {
     if (!this.isOpen || leg.isRemoved) return this.#signals.refuse(leg, view, tag);
     this.#answeredBy = leg;
     this.#answeredTag = tag;
-    const dialog = this.#dialogOf(leg, view);
-    if (dialog !== undefined) this.#life.confirm(dialog);
+    const dialog = this.#dialogs.confirmedBy(leg, view);
     this.asker.pass(view);
-    this.#dropDialogs(dialog);
+    this.#dialogs.drop(dialog);
     this.#endLegs(answeredElsewhereReason, leg);
     this.#core.count("callsAnswered");
     this.#core.calls.answered(this.record, leg.deviceId);
@@ -332,7 +313,7 @@ export class InboundCall implements Cancellable {
   }
 
   #onDeclined(leg: Leg, view: SipView): void {
-    this.#dropDialogsOf(leg);
+    this.#dialogs.dropOf(leg);
     if (!this.isOpen) return;
     if (leg.isDone) {
       // The last of those that a 6xx of another phone cancelled.
@@ -340,7 +321,7 @@ export class InboundCall implements Cancellable {
       return;
     }
     leg.final = view.keep();
-    this.#core.alarms.clear(leg.silence);
+    this.#wakes.callOff(leg);
     if (view.status >= 600) {
       // §16.7 step 5: nobody else is asked, but whoever is answering right now still may.
       this.#endLegs(declinedReason, undefined);
@@ -435,13 +416,13 @@ export class InboundCall implements Cancellable {
 
   #cancelLeg(leg: Leg, reason: string): void {
     leg.cancelReason = reason;
-    this.#core.alarms.clear(leg.silence);
+    this.#wakes.callOff(leg);
     if (leg.tx !== undefined) this.#signals.cancel(leg, reason);
   }
 
   #over(state: Exclude<CallState, "ringing" | "answered">): void {
     this.#isOver = true;
-    this.#dropDialogs(undefined);
+    this.#dialogs.drop();
     this.#core.calls.end(this.record, state);
     this.#forgetLater();
   }
@@ -449,42 +430,8 @@ export class InboundCall implements Cancellable {
   #forgetLater(): void {
     for (const alarm of [this.#deadline, this.#timerC, this.#grace]) this.#core.alarms.clear(alarm);
     this.#onGone(this);
-    for (const leg of this.#legs.values()) this.#core.alarms.clear(leg.silence);
+    for (const leg of this.#legs.values()) this.#wakes.callOff(leg);
     const keptFromMs = Math.max(this.#deadlineMs, this.#core.nowMs());
     this.#core.alarms.set(keptFromMs + goneCallKeptMs, () => this.#onForgotten(this));
-  }
-
-  get #deadlineMs(): number {
-    return this.#startedMs + this.#core.settings.deadlineSec * 1_000;
-  }
-
-  // ---- dialogs
-
-  #dialogOf(leg: Leg, response: SipView): Dialog | undefined {
-    return this.#life.fromResponse(
-      {
-        accountId: this.accountId,
-        deviceId: leg.deviceId,
-        record: this.record,
-        contact: this.asker.contact,
-        flow: this.#flow,
-        direction: "toPhone",
-        request: this.asker.tx.request,
-      },
-      response,
-    );
-  }
-
-  #dropDialogsOf(leg: Leg): void {
-    for (const dialog of this.#core.dialogs.ofCallId(this.callId) ?? []) {
-      if (dialog.record === this.record && dialog.deviceId === leg.deviceId && !dialog.confirmed)
-        this.#life.drop(dialog);
-    }
-  }
-
-  #dropDialogs(kept: Dialog | undefined): void {
-    for (const dialog of this.#core.dialogs.ofCallId(this.callId) ?? []) {
-      if (dialog.record === this.record && dialog !== kept) this.#life.drop(dialog);
-    }
   }
 }
