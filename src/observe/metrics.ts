@@ -310,6 +310,12 @@ export class Metrics {
     }
     this.#defineOne(
       "gauge",
+      "wakeline_main_loop_delay_seconds",
+      "How late the main thread's timers run",
+      () => (this.#main?.get(Counter.loopDelayMs) ?? 0) / 1_000,
+    );
+    this.#defineOne(
+      "gauge",
       "wakeline_strain",
       "0 keeps up, 1 sheds new devices and subscriptions, 2 new calls too",
       () => this.strain(),

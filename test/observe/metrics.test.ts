@@ -34,6 +34,19 @@ describe("metrics exposition", () => {
     expect(valueOf(text, 'wakeline_shard_registered{shard="1"}')).toBe(4);
   });
 
+  test("tells how late each thread runs, and what the one that is worst off refuses", async () => {
+    const [first, second, main] = lanesOf(3);
+    if (first === undefined || second === undefined || main === undefined) throw new Error("no lanes");
+    const metrics = new Metrics({ lanes: [first, second], main, startedAtMs: 0 });
+    second.set(Counter.loopDelayMs, 20);
+    main.set(Counter.loopDelayMs, 300);
+    main.set(Counter.strain, 2);
+    const text = await metrics.text();
+    expect(valueOf(text, 'wakeline_shard_loop_delay_seconds{shard="1"}')).toBe(0.02);
+    expect(valueOf(text, "wakeline_main_loop_delay_seconds")).toBe(0.3);
+    expect(valueOf(text, "wakeline_strain")).toBe(2);
+  });
+
   test("reading twice does not count twice", async () => {
     const lanes = lanesOf(1);
     const metrics = new Metrics({ lanes, startedAtMs: 0 });
