@@ -236,6 +236,7 @@ function listenForPhones(options: EdgeOptions, parts: Parts): PublicListener {
         vapidPublicKey: options.vapidPublicKey,
       },
       metrics,
+      store,
       random: options.random,
       log,
     },

@@ -4,6 +4,7 @@ import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { StrainLevel } from "../observe/strain.ts";
 import type { Random } from "../time/random.ts";
+import type { Store } from "../store/types.ts";
 import type { Callers } from "./callers.ts";
 import { docsAsset } from "./docs.ts";
 import type { DeviceTokens } from "./device-tokens.ts";
@@ -23,6 +24,8 @@ const socketBodyBytesMax = 4 * bodyBytesMax;
 /** Who comes new waits so long while a thread does not keep up, drawn at random lest all come back at once. */
 const shedSecMin = 5;
 const shedSecMax = 30;
+/** The store worker takes some thousand writes a second: who comes new to a longer line would wait for seconds, and all writes with him. */
+const writesWaitingMax = 2_000;
 /** What only who comes new asks for. Phones that are known are served to the end: presence, tunnels, calls. */
 const shedPaths: ReadonlySet<string> = new Set(["/v1/devices", "/v1/subscriptions", "/v1/devices/me/test-push"]);
 /** Elysia looks for the path behind the eleventh character: a shorter host would lose it. */
@@ -46,6 +49,7 @@ export interface PublicParts {
   readonly tokens: DeviceTokens;
   readonly facts: ServerFacts;
   readonly metrics: Metrics;
+  readonly store: Pick<Store, "writesWaiting">;
   readonly random: Random;
   readonly log: Log;
 }
@@ -117,7 +121,7 @@ export class PublicListener {
 
   #sheds(request: Request, url: URL): boolean {
     if (request.method !== "POST" || !shedPaths.has(url.pathname)) return false;
-    return this.#parts.metrics.strain() >= StrainLevel.strained;
+    return this.#parts.metrics.strain() >= StrainLevel.strained || this.#parts.store.writesWaiting() > writesWaitingMax;
   }
 
   #shed(): Response {

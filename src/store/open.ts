@@ -198,6 +198,10 @@ class SqliteStore extends Reader implements OpenStore {
     await this.#queue.write({ kind: "putSetting", name, value });
   }
 
+  writesWaiting(): number {
+    return this.#queue.waiting;
+  }
+
   trouble(): string | undefined {
     const words = this.#queue.trouble;
     if (words !== undefined && !this.#isTrying) {

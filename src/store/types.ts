@@ -124,6 +124,8 @@ export interface Store {
   putSetting(name: string, value: string): Promise<void>;
   /** Why nothing can be written now, in words for the operator; undefined while writes come through. Asking also tries again. */
   trouble(): string | undefined;
+  /** Writes that nobody has taken in hand yet. */
+  writesWaiting(): number;
   close(): Promise<void>;
 }
 

@@ -73,6 +73,11 @@ export class WriteQueue {
     this.#clock = options.clock;
   }
 
+  /** Writes that the worker has not been given yet. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Why nothing can be written, in words: the disk is full, the worker died or is stuck. Undefined while writes come through. */
   get trouble(): string | undefined {
     if (this.#failing !== undefined || !this.#batchOut) return this.#failing;

@@ -32,4 +32,14 @@ describe("while a thread does not keep up", () => {
     bench.count("strain", 0);
     expect((await bench.subscribe(phone, { username: "bob" })).status).toBe(201);
   });
+
+  test("so it is while thousands of writes wait for the store", async () => {
+    await using bench = await EdgeBench.open();
+    const phone = await bench.phone();
+    bench.store.line = 2_001;
+    expect((await bench.subscribe(phone)).status).toBe(503);
+    expect((await bench.call("GET", "/v1/devices/me", phone.token)).status).toBe(200);
+    bench.store.line = 2_000;
+    expect((await bench.subscribe(phone)).status).toBe(201);
+  });
 });
