@@ -26,7 +26,7 @@ const realms = new Realms();
 const pool = new RandomPool(systemRandom);
 const directory = {
   account: () => ({ username: "u000001", authUsername: undefined }),
-  secret: () => ({ kind: "password", password: "secret" }),
+  proof: () => ({ username: "alice", secret: { kind: "password", password: "secret" } }),
 } as unknown as ConstructorParameters<typeof Secrets>[1];
 const secrets = new Secrets(columns, directory);
 const credentials = new Credentials({ columns, volatile, arena, realms, secrets, pool });
