@@ -76,7 +76,7 @@ async function measure(
   await Promise.all(Array.from({ length: atOnce }, line));
   const ms = performance.now() - startMs;
   console.log(
-    `${name}: ${((count / ms) * 1_000).toFixed(0)}/s, ${((ms / count) * atOnce).toFixed(2)} ms each, ${atOnce} at once`,
+    `${name}, ${atOnce} at once: ${((ms / count) * atOnce).toFixed(2)} ms each, ${((count / ms) * 1_000).toFixed(0)}/s`,
   );
 }
 
