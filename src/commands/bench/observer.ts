@@ -2,6 +2,7 @@ import type { CallFigures } from "./caller-process.ts";
 import type { Readings } from "./readings.ts";
 import type { LoadReport, RestartReport, SilenceReport } from "./report.ts";
 import type { ServerProcess } from "./server-process.ts";
+import { type ThreadCpu, threadCpuOf } from "./thread-cpu.ts";
 
 const registeringPollMs = 200;
 const pollMs = 1_000;
@@ -38,6 +39,7 @@ export class Observer {
   #holdFrom: Readings | undefined;
   #holdTo: Readings | undefined;
   #last: Readings;
+  #threads: ThreadCpu | undefined;
   #loopDelayMs = 0;
   /** The same, and the main thread's, since all are registered. */
   #loopDelayMsHold = 0;
@@ -210,6 +212,7 @@ export class Observer {
       cpuUsPerRefreshNet: perRefresh(hold.cpuUs - this.#idleUsPerSec * hold.sec),
       idleCpuPercent: round(this.#idleUsPerSec / 1e4, 2),
       refreshesPerSec: round(hold.refreshes / hold.sec, 1),
+      cpuMsByThread: this.#threads,
       bytesPerRegistration: Math.round((last.residentBytes - this.#empty.residentBytes) / this.#count),
       residentBytes: last.residentBytes,
       readyMs: Math.round(this.#server.readyMs),
@@ -255,6 +258,7 @@ export class Observer {
   async #read(): Promise<Readings> {
     const now = await this.#server.read();
     this.#last = now;
+    this.#threads = threadCpuOf(this.#server.pid) ?? this.#threads;
     this.#loopDelayMs = Math.max(this.#loopDelayMs, now.loopDelayMs);
     if (this.#holdFrom !== undefined) {
       this.#loopDelayMsHold = Math.max(this.#loopDelayMsHold, now.loopDelayMs);

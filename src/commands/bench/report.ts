@@ -1,3 +1,5 @@
+import type { ThreadCpu } from "./thread-cpu.ts";
+
 /** What a run of `wakeline bench registrations` found. Times in ms unless the name says otherwise, sizes in bytes. */
 export interface LoadReport {
   readonly count: number;
@@ -18,6 +20,8 @@ export interface LoadReport {
   readonly cpuUsPerRefreshNet: number;
   readonly idleCpuPercent: number;
   readonly refreshesPerSec: number;
+  /** Of the server at the last reading; undefined but on Linux. */
+  readonly cpuMsByThread: ThreadCpu | undefined;
   /** Resident memory with all registered less that of the empty server, a registration. */
   readonly bytesPerRegistration: number;
   readonly residentBytes: number;
@@ -90,7 +94,7 @@ export function shortfalls(report: LoadReport, registrar: string): readonly stri
 
 /** The report as lines for a person. */
 export function reportLines(report: LoadReport): readonly string[] {
-  const { silence, restart, wakeMs, tunnelMs, calls } = report;
+  const { silence, restart, wakeMs, tunnelMs, calls, cpuMsByThread } = report;
   const number = (value: number, digits = 0): string =>
     value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const row = (name: string, value: string): string => `${name.padEnd(28)} ${value}`;
@@ -114,6 +118,14 @@ export function reportLines(report: LoadReport): readonly string[] {
       "CPU a refresh",
       `${number(report.cpuUsPerRefresh, 1)} us (${number(report.cpuUsPerRefreshNet, 1)} without the idle process's ${number(report.idleCpuPercent, 1)} %)`,
     ),
+    ...(cpuMsByThread === undefined
+      ? []
+      : [
+          row(
+            "CPU by thread",
+            `main ${number(cpuMsByThread.main)} ms, workers ${number(cpuMsByThread.workers)} ms, others ${number(cpuMsByThread.others)} ms`,
+          ),
+        ]),
     row("refreshes", `${number(report.refreshes)}, ${number(report.refreshesPerSec)} a second`),
     row("retransmissions", number(report.retransmissions)),
     row("sends dropped", number(report.sendsDropped)),

@@ -3,6 +3,7 @@ import { runBenchRegistrations } from "../../../src/commands/bench.ts";
 import { Readings } from "../../../src/commands/bench/readings.ts";
 import { type LoadReport, reportJson, shortfalls } from "../../../src/commands/bench/report.ts";
 import { expandTemplate, isTemplate } from "../../../src/commands/bench/template.ts";
+import { threadCpuOf } from "../../../src/commands/bench/thread-cpu.ts";
 
 describe("templates of the load tool", () => {
   test("number with and without padding, once", () => {
@@ -72,6 +73,33 @@ describe("wakeline bench registrations", () => {
   });
 });
 
+describe("processor time by thread", () => {
+  test("is told of a process that is there, and is no more than what it took in all", () => {
+    const threads = threadCpuOf(process.pid);
+    const { user, system } = process.cpuUsage();
+    // This very test run: it has computed for longer than a tick.
+    expect(threads?.main).toBeGreaterThan(0);
+    expect((threads?.main ?? 0) + (threads?.workers ?? 0) + (threads?.others ?? 0)).toBeLessThanOrEqual(
+      (user + system) / 1_000,
+    );
+  });
+
+  test("is told by kind: a worker's is not the main thread's", async () => {
+    const code =
+      "const from = process.cpuUsage().user; while (process.cpuUsage().user - from < 100_000); postMessage(1);";
+    const before = threadCpuOf(process.pid);
+    const worker = new Worker(`data:text/javascript,${encodeURIComponent(code)}`);
+    await new Promise((resolve) => worker.addEventListener("message", resolve));
+    const after = threadCpuOf(process.pid);
+    worker.terminate();
+    expect((after?.workers ?? 0) - (before?.workers ?? 0)).toBeGreaterThanOrEqual(30);
+  });
+
+  test("of a process that is not there is none", () => {
+    expect(threadCpuOf(2 ** 30)).toBeUndefined();
+  });
+});
+
 describe("what the load tool reports", () => {
   const report: LoadReport = {
     count: 10,
@@ -88,6 +116,7 @@ describe("what the load tool reports", () => {
     cpuUsPerRefreshNet: 0,
     idleCpuPercent: 1,
     refreshesPerSec: 0,
+    cpuMsByThread: undefined,
     bytesPerRegistration: 0,
     residentBytes: 1,
     readyMs: 1,
