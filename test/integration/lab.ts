@@ -7,6 +7,7 @@ import { type RunningServer, startServer } from "../../src/commands/server.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { ShardThread } from "../../src/workers/pool.ts";
 import { spawnShard } from "../../src/workers/spawn-shard.ts";
+import { jsonCall } from "../fakes/json-call.ts";
 import type { SipText } from "../fakes/sip-text.ts";
 import type { Delivered, Push } from "../interop/lab/pushes.ts";
 import { until } from "../interop/lab/wait.ts";
@@ -166,23 +167,11 @@ ${(options.app?.(folder) ?? []).join("\n")}
   /** As a phone does, asks again when the server does not keep up: it runs in this process, so what a test does without a pause holds it up. */
   async http(method: string, path: string, token: string, body?: unknown): Promise<Answer> {
     for (;;) {
-      const answer = await this.#ask(method, path, token, body);
-      if (answer.body.code !== "overloaded") return answer;
+      const { status, body: answer } = await jsonCall(this.url + path, method, token, body);
+      const fields = (answer ?? {}) as Answer["body"];
+      if (fields.code !== "overloaded") return { status, body: fields };
       await Bun.sleep(50);
     }
-  }
-
-  async #ask(method: string, path: string, token: string, body: unknown): Promise<Answer> {
-    const response = await fetch(this.url + path, {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, body: text === "" ? {} : JSON.parse(text) };
   }
 
   async operator(path: string, body?: unknown): Promise<unknown> {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePorts } from "../../../src/commands/free-ports.ts";
+import { jsonCall } from "../../fakes/json-call.ts";
 import { type Program, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 
@@ -182,18 +183,7 @@ export async function startWakeline(options: WakelineOptions): Promise<Wakeline>
     operatorUrl,
     sipPort: sip,
     program: () => program,
-    async call(method, path, token, body) {
-      const response = await fetch(server.url + path, {
-        method,
-        headers: {
-          authorization: `Bearer ${token}`,
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      const text = await response.text();
-      return { status: response.status, body: text === "" ? undefined : (JSON.parse(text) as unknown) };
-    },
+    call: (method, path, token, body) => jsonCall(server.url + path, method, token, body),
     async enrol(pushToken) {
       const answer = await server.call("POST", "/v1/devices", appKey, {
         app,
