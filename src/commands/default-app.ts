@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AppConfig, Config } from "../config/config.ts";
 
@@ -7,12 +7,11 @@ const defaultAppId = "com.example.phone";
 
 /**
  * On embedded defaults nobody could enrol, so there is one app to try things with: its key is generated once and kept in the data folder
- * (mode 0600), its push is Web Push, the one provider that needs nobody's credentials. Loopback only, like all of the defaults.
+ * (mode 0600), its push is Web Push, the one provider that needs nobody's credentials. Loopback only, like all of the defaults. The folder has to be there.
  */
 export function withDefaultApp(config: Config): { readonly config: Config; readonly keyFile: string } {
   const keyFile = join(config.dataDir, "app.key");
   if (!existsSync(keyFile)) {
-    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     writeFileSync(keyFile, `wl_${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
   }
   const key = readFileSync(keyFile, "utf8").trim();
