@@ -99,6 +99,7 @@ describe("two devices of an account ring, RFC 3261 §16.7, RFC 3262, RFC 3326", 
       return cancels.length > 0 ? cancels : undefined;
     });
     expect(cancel?.get("Reason")).toBe('SIP;cause=200;text="Call completed elsewhere"');
+    await until("both are acknowledged", () => phones.every((phone) => received(phone, "ACK").length > 0));
     expect(phones.map((phone) => received(phone, "ACK").length)).toEqual([1, 1]);
     await first.device.untilCallState(pushes[0]?.call ?? "", "answeredElsewhere");
     await far.hangsUp(side, ++cseq);
