@@ -20,7 +20,7 @@ export const wordDigits = 7;
 /** Digits a row number takes: 20 bits. */
 export const rowDigits = 4;
 
-/** Writes the low `digits * 5` bits of an unsigned 32-bit `value` at bytes[at …). Returns the offset behind. */
+/** Writes the low `digits * 5` bits of a 32-bit `value`, signed or not, at bytes[at …). Returns the offset behind. */
 export function writeBase32(bytes: Uint8Array, at: number, value: number, digits: number): number {
   let rest = value;
   let i = at + digits;
@@ -32,6 +32,17 @@ export function writeBase32(bytes: Uint8Array, at: number, value: number, digits
   }
   if (i > at) bytes[at] = lowOf[rest & 31]!;
   return at + digits;
+}
+
+/** Whether bytes[at …) are what `writeBase32` would write. */
+export function isBase32(bytes: Uint8Array, at: number, value: number, digits: number): boolean {
+  let rest = value;
+  let i = at + digits;
+  for (; i > at + 1; i -= 2) {
+    if (bytes[i - 1] !== lowOf[rest & 1023] || bytes[i - 2] !== highOf[rest & 1023]) return false;
+    rest >>>= 10;
+  }
+  return i === at || bytes[at] === lowOf[rest & 31];
 }
 
 /** The unsigned number that `digits` digits at bytes[at …) spell; -1 when one is no digit or it is over 32 bits. */

@@ -3,7 +3,7 @@ import { equalsIgnoreCase, isLws } from "../sip/message/chars.ts";
 import { Header } from "../sip/message/header.ts";
 import type { SipView } from "../sip/message/view.ts";
 import type { Columns } from "./columns.ts";
-import { readBase32, rowDigits, wordDigits, writeBase32 } from "./base32.ts";
+import { isBase32, readBase32, rowDigits, wordDigits, writeBase32 } from "./base32.ts";
 
 /**
  * The names by which a registrar and its answers know a row: line token, branch, Call-ID and From-tag. All are derived from
@@ -30,7 +30,7 @@ const probe = new Uint8Array(tokenChars);
 function mix(a: number, b: number): number {
   let mixed = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ b;
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
+  return mixed ^ (mixed >>> 16);
 }
 
 function family(columns: Columns, row: RegistrationIndex): number {
@@ -135,11 +135,10 @@ export function isBranch(
   from: number,
 ): boolean {
   const at = from + prefixBytes.length + rowDigits;
-  const generation = columns.generation(row) & ((1 << (5 * generationDigits)) - 1);
   return (
-    readBase32(bytes, at, generationDigits) === generation &&
-    readBase32(bytes, at + generationDigits, wordDigits) === first &&
-    readBase32(bytes, at + generationDigits + wordDigits, wordDigits) === second
+    isBase32(bytes, at, columns.generation(row), generationDigits) &&
+    isBase32(bytes, at + generationDigits, first, wordDigits) &&
+    isBase32(bytes, at + generationDigits + wordDigits, second, wordDigits)
   );
 }
 

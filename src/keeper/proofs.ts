@@ -291,7 +291,7 @@ export class Proofs {
 
   #name(words: number): string {
     let name = "";
-    for (let n = 0; n < words; n++) name += this.#pool.word().toString(16).padStart(8, "0");
+    for (let n = 0; n < words; n++) name += (this.#pool.word() >>> 0).toString(16).padStart(8, "0");
     return name;
   }
 }

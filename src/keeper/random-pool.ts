@@ -5,14 +5,14 @@ const poolWords = 1024;
 /** Unpredictable words by the thousand: asking the system for each branch would cost more than writing its REGISTER. */
 export class RandomPool {
   readonly #random: Random;
-  readonly #words = new Uint32Array(poolWords);
+  readonly #words = new Int32Array(poolWords);
   #next = poolWords;
 
   constructor(random: Random) {
     this.#random = random;
   }
 
-  /** HOT. 32 unpredictable bits; each is handed out once. */
+  /** HOT. 32 unpredictable bits, as a signed number; each is handed out once. */
   word(): number {
     if (this.#next === poolWords) {
       this.#random.bytes(new Uint8Array(this.#words.buffer));

@@ -27,6 +27,18 @@ export interface LocalAddressesOptions {
   readonly findRoute?: FindRoute;
 }
 
+/** What goes for destinations of one family. */
+interface Family {
+  /** Addresses that we are bound to. */
+  readonly ours: readonly string[];
+  /** The first of them, unless one is all addresses. */
+  readonly bound: string | undefined;
+  /** What a setting shows, as it stands in a URI; undefined where the route decides. */
+  readonly shown: string | undefined;
+  /** The same for accounts with NAT emulation. */
+  readonly shownBehindNat: string | undefined;
+}
+
 interface Route {
   readonly address: string | undefined;
   readonly atMs: number;
@@ -38,9 +50,8 @@ interface Route {
  */
 export class LocalAddresses {
   readonly #clock: Clock;
-  readonly #listen: readonly string[];
-  readonly #advertise: string | undefined;
-  readonly #natAddress: string;
+  readonly #ipv4: Family;
+  readonly #ipv6: Family;
   readonly #onNoRoute: (destination: string) => void;
   readonly #findRoute: FindRoute;
   readonly #routes = new LRUCache<string, Route>({ max: routesMax });
@@ -48,18 +59,17 @@ export class LocalAddresses {
 
   constructor(options: LocalAddressesOptions) {
     this.#clock = options.clock;
-    this.#listen = options.listen;
-    this.#advertise =
-      options.advertise === undefined ? undefined : (canonicalAddress(options.advertise) ?? options.advertise);
-    this.#natAddress = options.natAddress ?? natAddressDefault;
+    this.#ipv4 = familyOf(options, false);
+    this.#ipv6 = familyOf(options, true);
     this.#onNoRoute = options.onNoRoute;
     this.#findRoute = options.findRoute ?? findRoute;
   }
 
-  /** As it stands in a URI (IPv6 in brackets). Undefined while the route is being asked for, or when there is none. */
+  /** HOT. As it stands in a URI (IPv6 in brackets). Undefined while the route is being asked for, or when there is none. */
   host(destination: string, natEmulation: boolean): string | undefined {
-    const shown = natEmulation ? this.#natAddress : this.#advertise;
-    if (shown !== undefined && fits(shown, destination)) return formatHost(shown);
+    const { shown, shownBehindNat } = this.#family(destination);
+    const setting = natEmulation ? shownBehindNat : shown;
+    if (setting !== undefined) return setting;
     const own = this.route(destination);
     return own === undefined ? undefined : formatHost(own);
   }
@@ -69,11 +79,14 @@ export class LocalAddresses {
    * undefined as for `host`.
    */
   route(destination: string): string | undefined {
-    const ours = this.#listen.filter((address) => isIpv6Text(address) === isIpv6Text(destination));
-    const bound = ours.some(isWildcard) ? undefined : ours[0];
+    const { ours, bound } = this.#family(destination);
     if (bound !== undefined && ours.length === 1) return bound;
     const route = this.#systemRoute(destination);
     return route === undefined || bound === undefined || ours.includes(route) ? route : bound;
+  }
+
+  #family(destination: string): Family {
+    return isIpv6Text(destination) ? this.#ipv6 : this.#ipv4;
   }
 
   #systemRoute(destination: string): string | undefined {
@@ -98,9 +111,20 @@ export class LocalAddresses {
   }
 }
 
-/** A name fits everywhere, an address where its family does. */
-function fits(host: string, destination: string): boolean {
-  return canonicalAddress(host) === undefined || isIpv6Text(host) === isIpv6Text(destination);
+function familyOf({ listen, advertise, natAddress = natAddressDefault }: LocalAddressesOptions, ipv6: boolean): Family {
+  const ours = listen.filter((address) => isIpv6Text(address) === ipv6);
+  return {
+    ours,
+    bound: ours.some(isWildcard) ? undefined : ours[0],
+    shown: advertise === undefined ? undefined : shownTo(ipv6, advertise),
+    shownBehindNat: shownTo(ipv6, natAddress),
+  };
+}
+
+/** A name is for everybody, an address for its own family. */
+function shownTo(ipv6: boolean, setting: string): string | undefined {
+  const address = canonicalAddress(setting);
+  return address === undefined || isIpv6Text(address) === ipv6 ? formatHost(address ?? setting) : undefined;
 }
 
 /** Asks the system by a connected UDP socket, which sends nothing. */

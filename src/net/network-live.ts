@@ -75,6 +75,8 @@ export interface LiveNetwork extends Network {
   readonly sendPath: SendPath;
   /** Of the UDP sockets; undefined when UDP is off. */
   readonly udpBuffers: SocketBuffers | undefined;
+  /** Whether something waits for `flush`. */
+  readonly isPending: boolean;
   /** Where a request too large for UDP goes: the same host by TCP (RFC 3261 §18.1.1). Undefined when the peer is none of UDP, or TCP was tried and refused. */
   largeTransport(peer: PeerId): PeerId | undefined;
   /** For new connections; open ones go on. Throws when it is no certificate and key. */
@@ -115,6 +117,9 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
   readonly #probe: PortProbe;
   /** Peers that wait for their route, by address. */
   readonly #asking = new Map<string, Set<PeerId>>();
+  /** What `localAddress` said last, by peer: mostly it is that again. */
+  readonly #shown: LocalAddress[] = [];
+  readonly #shownBehindNat: LocalAddress[] = [];
   /** Verdict on each UDP peer, asked at its first send: 1 allowed, 2 not. */
   readonly #verdict: number[] = [];
   /** TCP twins of UDP peers, and when they last failed. */
@@ -213,7 +218,10 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
     const host = this.#local.host(address, natEmulation);
     if (host === undefined) this.#noteAsking(address, peer);
     else if (this.#asking.size > 0) this.#asking.delete(address);
-    return host === undefined || port === undefined ? undefined : { host, port };
+    if (host === undefined || port === undefined) return undefined;
+    const shown = natEmulation ? this.#shownBehindNat : this.#shown;
+    const known = shown[peer];
+    return known?.host === host && known.port === port ? known : (shown[peer] = { host, port });
   }
 
   send(peer: PeerId, bytes: Uint8Array): SendOutcome {
@@ -233,6 +241,10 @@ class SocketNetwork implements LiveNetwork, StreamReceiver {
       this.#probe.sentTo(peer);
       this.#udp.queue(peer, bytes, from, to);
     }
+  }
+
+  get isPending(): boolean {
+    return this.#udp?.isPending === true || this.#streams.isPending;
   }
 
   flush(): void {

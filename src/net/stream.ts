@@ -111,6 +111,11 @@ export class Streams implements FlowOwner {
     if (this.#counted(flow.queue(bytes)) !== "failed") this.#queued.add(flow);
   }
 
+  /** Whether something waits for `flush`. */
+  get isPending(): boolean {
+    return this.#queued.size > 0;
+  }
+
   flush(): void {
     if (this.#queued.size === 0) return;
     for (const flow of this.#queued) flow.flush();

@@ -241,6 +241,11 @@ export class UdpSockets {
     if (!this.#batch.add(peer, bytes, from, to)) this.#refuse();
   }
 
+  /** Whether something waits for `flush`. */
+  get isPending(): boolean {
+    return this.#batch.count > 0;
+  }
+
   flush(): void {
     for (const socket of this.#sockets) if (socket.isWaiting) socket.release();
     if (this.#batch.count === 0) return;
@@ -373,6 +378,7 @@ function handlersOf({ lane, receiver }: UdpOptions): DatagramHandlers {
     onData(bytes, port, address) {
       take(bytes, 0, bytes.length, port, sourceAddress(address));
       if (handlers.waiting === undefined) return;
+      // Only behind the last of Bun's batch: before it, what waits would overtake the rest of the batch.
       if (++inTurn === 1) setImmediate(endTurn);
       else if (inTurn === bunReadMax) handlers.waiting.drain(take, onIcmpError);
     },

@@ -141,9 +141,10 @@ export class TimerWheel {
   /**
    * Fires what is due at `nowMs`, earlier ticks first (within a tick in no order), each timer at most once. `fire` may arm
    * and cancel any timer. A clock that stands or went back fires the overdue ones only. If `fire` throws, the others
-   * are still fired by the next call.
+   * are still fired by the next call. `approach` is told of all timers of a tick before the first of them fires; it must
+   * leave the wheel alone.
    */
-  advance(nowMs: number, fire: (id: number) => void): void {
+  advance(nowMs: number, fire: (id: number) => void, approach?: (id: number) => void): void {
     const target = Math.max(Math.floor((nowMs - this.#originMs) / tickMs), this.#tick);
     if (!Number.isFinite(target)) return;
     this.#horizonTick = target;
@@ -154,7 +155,9 @@ export class TimerWheel {
       const tick = this.#nextTick(target);
       this.#tick = tick;
       if (((tick >>> 0) & (nearTicks - 1)) === 0) this.#cascade(tick);
-      this.#drain((tick >>> 0) & (nearSlots - 1), fire);
+      const slot = (tick >>> 0) & (nearSlots - 1);
+      if (approach !== undefined) for (let id = this.#head[slot]!; id !== none; id = this.#next[id]!) approach(id);
+      this.#drain(slot, fire);
     }
   }
 

@@ -72,7 +72,7 @@ let isSending = false;
 
 /** What this turn of the loop has queued leaves in one burst at its end, not at the next tick. */
 function sendSoon(): void {
-  if (isSending) return;
+  if (isSending || network?.isPending !== true) return;
   isSending = true;
   setImmediate(() => {
     isSending = false;

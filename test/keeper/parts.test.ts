@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import type { RegistrationIndex } from "../../src/base/ids.ts";
 import type { PeerId } from "../../src/net/network.ts";
 import { Arena } from "../../src/keeper/arena.ts";
-import { readBase32, rowDigits, wordDigits, writeBase32 } from "../../src/keeper/base32.ts";
+import { isBase32, readBase32, rowDigits, wordDigits, writeBase32 } from "../../src/keeper/base32.ts";
 import { Breaker } from "../../src/keeper/breaker.ts";
 import { Budget } from "../../src/keeper/budget.ts";
 import { Columns, columnsBytes } from "../../src/keeper/columns.ts";
@@ -45,6 +45,22 @@ describe("base32", () => {
         expect(readBase32(bytes, 0, wordDigits)).toBe(word);
         writeBase32(bytes, 0, row, rowDigits);
         expect(readBase32(bytes, 0, rowDigits)).toBe(row);
+      }),
+    );
+  });
+
+  test("is known again, signed or not, and nothing else is", () => {
+    const bytes = new Uint8Array(wordDigits);
+    fc.assert(
+      fc.property(fc.nat(0xffffffff), fc.nat(wordDigits - 1), fc.nat(255), (word, at, byte) => {
+        writeBase32(bytes, 0, word, wordDigits);
+        const written = bytes.slice();
+        writeBase32(bytes, 0, word | 0, wordDigits);
+        expect(bytes).toEqual(written);
+        expect(isBase32(bytes, 0, word, wordDigits)).toBe(true);
+        expect(isBase32(bytes, 0, word | 0, wordDigits)).toBe(true);
+        bytes[at] = byte;
+        expect(isBase32(bytes, 0, word, wordDigits)).toBe(byte === written[at]);
       }),
     );
   });
