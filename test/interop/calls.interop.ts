@@ -111,8 +111,9 @@ describe("calls that no phone takes, RFC 3261 §9, §16.7", () => {
     expect(cancel.call).toBe(push.call);
     await device.untilCallState(push.call ?? "", "cancelled");
     expect(await lab.wakeline.metric('wakeline_calls_total{outcome="cancelled"}')).toBe(before + 1);
-    const journal = (await device.request("GET", "/v1/calls")).body;
-    expect(JSON.stringify(journal)).toContain(push.call ?? "no call");
+    await until("the journal has it", async () => {
+      return JSON.stringify((await device.request("GET", "/v1/calls")).body).includes(push.call ?? "no call");
+    });
     // The phone that wakes all the same asks nothing of the caller: the tunnel opens and stays empty.
     const phone = phoneOn("SIP.js", device.tunnelUrl, user, true);
     await phone.start();

@@ -243,9 +243,11 @@ describe("the operator's page in Chromium", () => {
     await tab.getByRole("button", { name: "Retry now" }).click();
     await tab.getByText("It is tried now").waitFor();
     await tab.getByRole("button", { name: "Remove…" }).click();
-    await tab.getByRole("dialog", { name: "Remove dave@stage.example?" }).waitFor();
+    const dialog = tab.getByRole("dialog", { name: "Remove dave@stage.example?" });
+    await dialog.waitFor();
     await expectSound(tab);
     await tab.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
     expect(await tab.evaluate(() => document.activeElement?.textContent)).toBe("Remove…");
     await tab.getByRole("button", { name: "Remove…" }).click();
     await tab.getByRole("button", { name: "Remove", exact: true }).click();

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 /** A question before what cannot be undone. Escape and the other button say no; focus goes back to where it was. */
 export function Confirm({
@@ -13,12 +13,11 @@ export function Confirm({
   readonly onDone: (isSure: boolean) => Promise<void>;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const before = document.activeElement;
-    dialog.current?.showModal();
-    return () => {
-      if (before instanceof HTMLElement) before.focus();
-    };
+  // The browser itself gives the focus back when a dialog is closed, before it leaves the page.
+  useLayoutEffect(() => {
+    const shown = dialog.current;
+    shown?.showModal();
+    return () => shown?.close();
   }, []);
   return (
     <dialog
