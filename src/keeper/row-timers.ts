@@ -9,7 +9,7 @@ export class RowTimers {
   readonly #fire: (id: number) => void;
   readonly #approach: (id: number) => void;
   #nowMs: number;
-  #seen = 0;
+  readonly #seen = new Int32Array(1);
 
   constructor(ledger: Ledger, onDue: (row: RegistrationIndex) => void) {
     this.#ledger = ledger;
@@ -37,7 +37,7 @@ export class RowTimers {
    */
   #bringNear(row: RegistrationIndex): void {
     const { columns, volatile, arena } = this.#ledger;
-    this.#seen ^= columns.touch(row) ^ volatile.touch(row) ^ (arena.bytes[volatile.entry(row)] ?? 0);
+    this.#seen[0]! ^= columns.touch(row) ^ volatile.touch(row) ^ (arena.bytes[volatile.entry(row)] ?? 0);
   }
 
   /** The row's next look, at a monotonic time; persisted as wall time. */

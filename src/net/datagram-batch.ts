@@ -4,6 +4,15 @@ import type { PeerId } from "./network.ts";
 export const batchBytesMax = 1_048_576;
 export const batchCountMax = 2_048;
 
+/** `Buffer`'s own, which takes any bytes: a `set` would need a view of each range, and takes twice as long. */
+const copyBytes = Buffer.prototype.copy as (
+  this: Uint8Array,
+  target: Uint8Array,
+  at: number,
+  from: number,
+  to: number,
+) => number;
+
 const hashSlots = batchCountMax * 2;
 const hashMask = hashSlots - 1;
 
@@ -51,7 +60,7 @@ export class DatagramBatch {
     const length = to - from;
     if (this.#count === batchCountMax || this.#end + length > batchBytesMax) return false;
     const entry = this.#count++;
-    this.bytes.set(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), this.#end);
+    copyBytes.call(bytes, this.bytes, this.#end, from, to);
     this.#offset[entry] = this.#end;
     this.#length[entry] = length;
     this.#peer[entry] = peer;
