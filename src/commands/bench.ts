@@ -1,9 +1,11 @@
 import { availableParallelism } from "node:os";
+import type { AccountId } from "../base/ids.ts";
 import { openLog, startLog } from "../observe/log.ts";
 import { openStore } from "../store/open.ts";
 import { writeAccounts } from "./bench/accounts.ts";
 import { type CallFigures, CallerProcess } from "./bench/caller-process.ts";
 import { Observer } from "./bench/observer.ts";
+import type { Readings } from "./bench/readings.ts";
 import { reportJson, reportLines, shortfalls } from "./bench/report.ts";
 import { loadApp, makeRunFolder, type RunFolder } from "./bench/run-folder.ts";
 import { endChildren, ServerProcess } from "./bench/server-process.ts";
@@ -82,35 +84,10 @@ async function measure(
   let caller: CallerProcess | undefined;
   try {
     progress("the empty server");
-    server = await ServerProcess.start(folder.configFile, folder.operator);
-    await Bun.sleep(settleMs);
-    const empty = await server.read();
-    await Bun.sleep(idleMs);
-    const idle = await server.read();
-    await server.stop("SIGTERM");
-    server = undefined;
-
-    const store = await openStore({
-      dataDir: folder.dataDir,
-      masterKey: `file:${folder.dataDir}/master.key`,
-      env: {},
-      log: openLog("bench"),
-    });
-    const accountIds = await writeAccounts(
-      store,
-      {
-        count: options.count,
-        userTemplate: options.userTemplate,
-        passwordTemplate: options.passwordTemplate,
-        domain: options.domain ?? host,
-        proxy: options.registrar,
-        expiresSec: options.expires,
-        app: loadApp,
-      },
-      (written) => progress("accounts written", written, options.count),
+    const { empty, idleUsPerSec } = await watchEmpty(folder);
+    const accountIds = await fillStore(options, folder, (written) =>
+      progress("accounts written", written, options.count),
     );
-    await store.close();
-
     server = await ServerProcess.start(folder.configFile, folder.operator);
     const observer = new Observer({
       server,
@@ -118,7 +95,7 @@ async function measure(
       shards,
       empty,
       expiresSec: options.expires,
-      idleUsPerSec: ((idle.cpuUs - empty.cpuUs) / (idle.atMs - empty.atMs)) * 1_000,
+      idleUsPerSec,
     });
     await observer.untilAllRegistered((registered) => progress("registered", registered, options.count));
     // With nobody registered there is nothing to watch: no calls, no silence, no return.
@@ -172,6 +149,51 @@ async function measure(
   } finally {
     await caller?.finish();
     await server?.stop("SIGKILL");
+  }
+}
+
+/** What a server without accounts takes: the zero of what follows. */
+async function watchEmpty(folder: RunFolder): Promise<{ readonly empty: Readings; readonly idleUsPerSec: number }> {
+  const server = await ServerProcess.start(folder.configFile, folder.operator);
+  try {
+    await Bun.sleep(settleMs);
+    const empty = await server.read();
+    await Bun.sleep(idleMs);
+    const idle = await server.read();
+    return { empty, idleUsPerSec: ((idle.cpuUs - empty.cpuUs) / (idle.atMs - empty.atMs)) * 1_000 };
+  } finally {
+    await server.stop("SIGTERM");
+  }
+}
+
+/** Devices, accounts and subscriptions, written as the server writes them. */
+async function fillStore(
+  options: BenchRegistrationsOptions,
+  folder: RunFolder,
+  onProgress: (written: number) => void,
+): Promise<readonly AccountId[]> {
+  const store = await openStore({
+    dataDir: folder.dataDir,
+    masterKey: `file:${folder.dataDir}/master.key`,
+    env: {},
+    log: openLog("bench"),
+  });
+  try {
+    return await writeAccounts(
+      store,
+      {
+        count: options.count,
+        userTemplate: options.userTemplate,
+        passwordTemplate: options.passwordTemplate,
+        domain: options.domain ?? placeOf(options.registrar).host,
+        proxy: options.registrar,
+        expiresSec: options.expires,
+        app: loadApp,
+      },
+      onProgress,
+    );
+  } finally {
+    await store.close();
   }
 }
 

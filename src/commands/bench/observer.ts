@@ -40,6 +40,7 @@ export class Observer {
   #holdTo: Readings | undefined;
   #last: Readings;
   #threads: ThreadCpu | undefined;
+  #holdFromLogByte = 0;
   #loopDelayMs = 0;
   /** The same, and the main thread's, since all are registered. */
   #loopDelayMsHold = 0;
@@ -104,6 +105,7 @@ export class Observer {
     options: { readonly silence?: Silence; readonly onSecond: (second: number, registered: number) => void },
   ): Promise<void> {
     this.#holdFrom = await this.#read();
+    this.#holdFromLogByte = this.#server.logBytes;
     const startMs = performance.now();
     const endMs = startMs + seconds * 1_000;
     const { silence } = options;
@@ -220,6 +222,8 @@ export class Observer {
       loopDelayMsPeak: round(this.#loopDelayMs, 1),
       loopDelayMsHold: round(this.#loopDelayMsHold, 1),
       mainDelayMsHold: round(this.#mainDelayMsHold, 1),
+      gcPauses: this.#server.gcPauses(0),
+      gcPausesHold: this.#server.gcPauses(this.#holdFromLogByte),
       silence: this.#silence,
       restart: this.#restart,
       wakeMs: called?.wakeMs,

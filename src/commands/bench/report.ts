@@ -1,3 +1,4 @@
+import type { GcPauses } from "./gc-pauses.ts";
 import type { ThreadCpu } from "./thread-cpu.ts";
 
 /** What a run of `wakeline bench registrations` found. Times in ms unless the name says otherwise, sizes in bytes. */
@@ -34,6 +35,9 @@ export interface LoadReport {
   /** Since all are registered, of a shard and of the main thread. */
   readonly loopDelayMsHold: number;
   readonly mainDelayMsHold: number;
+  /** Of the server's garbage collections, all threads together; the second since all are registered. */
+  readonly gcPauses: GcPauses;
+  readonly gcPausesHold: GcPauses;
   readonly silence: SilenceReport | undefined;
   readonly restart: RestartReport | undefined;
   /** INVITE sent by the caller until the push was read by the webhook. */
@@ -98,6 +102,8 @@ export function reportLines(report: LoadReport): readonly string[] {
   const number = (value: number, digits = 0): string =>
     value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const row = (name: string, value: string): string => `${name.padEnd(28)} ${value}`;
+  const pauses = ({ count, totalMs, longestMs }: GcPauses): string =>
+    `${number(count)} in ${number(totalMs)} ms, longest ${number(longestMs, 1)} ms`;
   const quantiles = (q: Quantiles): string =>
     `${number(q.p50, 2)} ms median, ${number(q.p99, 2)} ms p99, ${number(q.max, 1)} ms longest`;
   return [
@@ -137,6 +143,7 @@ export function reportLines(report: LoadReport): readonly string[] {
       "longest loop delay",
       `${number(report.loopDelayMsPeak)} ms; once registered ${number(report.loopDelayMsHold)} ms, main thread ${number(report.mainDelayMsHold)} ms`,
     ),
+    row("garbage collection pauses", `${pauses(report.gcPauses)}; once registered ${pauses(report.gcPausesHold)}`),
     ...(silence === undefined
       ? []
       : [

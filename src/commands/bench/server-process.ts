@@ -1,5 +1,7 @@
 import type { Subprocess } from "bun";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { gcLogEnv, type GcPauses, gcPausesOf, lastWordsOf } from "./gc-pauses.ts";
 import { Readings } from "./readings.ts";
 
 const readyMsMax = 120_000;
@@ -28,12 +30,19 @@ export function adopt<Child extends Subprocess>(child: Child): Child {
 export class ServerProcess {
   readonly #process: Subprocess<"ignore", "pipe", Bun.BunFile>;
   readonly #metricsUrl: string;
+  readonly #logFile: string;
   /** From the start of the process to its `ready`. */
   readonly readyMs: number;
 
-  private constructor(process: Subprocess<"ignore", "pipe", Bun.BunFile>, metricsUrl: string, readyMs: number) {
+  private constructor(
+    process: Subprocess<"ignore", "pipe", Bun.BunFile>,
+    metricsUrl: string,
+    logFile: string,
+    readyMs: number,
+  ) {
     this.#process = process;
     this.#metricsUrl = metricsUrl;
+    this.#logFile = logFile;
     this.readyMs = readyMs;
   }
 
@@ -46,20 +55,29 @@ export class ServerProcess {
         stdin: "ignore",
         stdout: "pipe",
         stderr: Bun.file(logFile),
-        env: { ...process.env, NODE_ENV: "production" },
+        env: { ...process.env, NODE_ENV: "production", ...gcLogEnv },
       }),
     );
     const ready = await readyLine(child);
     if (!ready) {
       child.kill("SIGKILL");
-      const words = await Bun.file(logFile).text();
-      throw new Error(`the server did not become ready: ${words.trim().split("\n").at(-1) ?? ""}`);
+      throw new Error(`the server did not become ready: ${lastWordsOf(await Bun.file(logFile).text())}`);
     }
-    return new ServerProcess(child, `http://${operator}/metrics`, performance.now() - startMs);
+    return new ServerProcess(child, `http://${operator}/metrics`, logFile, performance.now() - startMs);
   }
 
   get pid(): number {
     return this.#process.pid;
+  }
+
+  /** Bytes that the server has written to its log: `gcPauses` since then leaves out what was before. */
+  get logBytes(): number {
+    return statSync(this.#logFile).size;
+  }
+
+  /** Of all its threads, since its log had `sinceByte` bytes. */
+  gcPauses(sinceByte: number): GcPauses {
+    return gcPausesOf(readFileSync(this.#logFile).toString("latin1", sinceByte));
   }
 
   /** Rejects when the server is gone. */

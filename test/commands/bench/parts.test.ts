@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { runBenchRegistrations } from "../../../src/commands/bench.ts";
+import { gcLogEnv, gcPausesOf, lastWordsOf } from "../../../src/commands/bench/gc-pauses.ts";
 import { Readings } from "../../../src/commands/bench/readings.ts";
 import { type LoadReport, reportJson, shortfalls } from "../../../src/commands/bench/report.ts";
 import { expandTemplate, isTemplate } from "../../../src/commands/bench/template.ts";
@@ -104,6 +105,36 @@ describe("processor time by thread", () => {
   });
 });
 
+describe("garbage collection pauses", () => {
+  const log = [
+    "[GC<0x3fe55808118>: starting 0.017146ms]",
+    "Requesting GC because bytes allocated this cycle: 8390262 exceed bytes allowed: 8388608",
+    "[GC<0x3fe55808118>: START M 8891kb => EdenCollection, a=0kb hf=0.000 v=0kb 29+0 p=1.671331ms (max 1.671331)...]",
+    "[GC<0x3fe55808118>: M a=724kb => 10828kb, p=0.5ms (max 1.671331), cycle 7.539212ms END]",
+    "GC END!",
+  ].join("\n");
+
+  test("of one collection that held its thread twice: each pause, their sum, the longest", () => {
+    expect(gcPausesOf(log)).toEqual({ count: 2, totalMs: 2.2, longestMs: 1.7 });
+    expect(gcPausesOf("")).toEqual({ count: 0, totalMs: 0, longestMs: 0 });
+  });
+
+  test("are in what this very engine writes", async () => {
+    const child = Bun.spawn([process.execPath, "-e", "Bun.gc(true)"], {
+      env: { ...process.env, ...gcLogEnv },
+      stderr: "pipe",
+    });
+    const { count, longestMs } = gcPausesOf(await new Response(child.stderr).text());
+    expect(count).toBeGreaterThan(0);
+    expect(longestMs).toBeGreaterThan(0);
+  });
+
+  test("are not taken for a server's last words", () => {
+    expect(lastWordsOf(`error: port 5060 is taken\n${log}\n`)).toBe("error: port 5060 is taken");
+    expect(lastWordsOf(log)).toBe("");
+  });
+});
+
 describe("what the load tool reports", () => {
   const report: LoadReport = {
     count: 10,
@@ -128,6 +159,8 @@ describe("what the load tool reports", () => {
     loopDelayMsPeak: 1,
     loopDelayMsHold: 12,
     mainDelayMsHold: 3,
+    gcPauses: { count: 0, totalMs: 0, longestMs: 0 },
+    gcPausesHold: { count: 0, totalMs: 0, longestMs: 0 },
     silence: undefined,
     restart: undefined,
     wakeMs: undefined,
