@@ -10,13 +10,11 @@
  */
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
-import { writeAccounts } from "../../src/commands/bench/accounts.ts";
+import { fillStore } from "../../src/commands/bench/accounts.ts";
 import { CallerProcess } from "../../src/commands/bench/caller-process.ts";
 import { loadApp, makeRunFolder } from "../../src/commands/bench/run-folder.ts";
 import { endChildren, ServerProcess } from "../../src/commands/bench/server-process.ts";
-import { openLog, startLog } from "../../src/observe/log.ts";
-import { openStore } from "../../src/store/open.ts";
-import { systemClock } from "../../src/time/clock.ts";
+import { startLog } from "../../src/observe/log.ts";
 
 const appKey = "the key of the load";
 const requestMsMax = 20_000;
@@ -133,27 +131,14 @@ async function run(): Promise<void> {
     .replace("[http]\n", '[http]\ntrusted_proxies = ["127.0.0.1"]\n');
   await Bun.write(folder.configFile, config);
   const url = /^public_url = "(.*)"$/m.exec(config)?.[1] ?? "";
-  const store = await openStore({
-    dataDir: folder.dataDir,
-    masterKey: `file:${folder.dataDir}/master.key`,
-    env: {},
-    log: openLog("bench"),
-    clock: systemClock,
+  const accountIds = await fillStore(folder.dataDir, {
+    count,
+    userTemplate: "u%06d",
+    passwordTemplate: "p%06d",
+    domain: host,
+    proxy: values.registrar,
+    expiresSec: 600,
   });
-  const accountIds = await writeAccounts(
-    store,
-    {
-      count,
-      userTemplate: "u%06d",
-      passwordTemplate: "p%06d",
-      domain: host,
-      proxy: values.registrar,
-      expiresSec: 600,
-      app: loadApp,
-    },
-    () => {},
-  );
-  await store.close();
   const server = await ServerProcess.start(folder.configFile, folder.operator);
   try {
     while ((await server.read()).registered < count) await Bun.sleep(200);

@@ -11,14 +11,12 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { writeAccounts } from "../../src/commands/bench/accounts.ts";
+import { fillStore } from "../../src/commands/bench/accounts.ts";
 import { Readings } from "../../src/commands/bench/readings.ts";
-import { loadApp, makeRunFolder } from "../../src/commands/bench/run-folder.ts";
+import { makeRunFolder } from "../../src/commands/bench/run-folder.ts";
 import { type RunningServer, startServer } from "../../src/commands/server.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { openLog, startLog } from "../../src/observe/log.ts";
-import { openStore } from "../../src/store/open.ts";
-import { systemClock } from "../../src/time/clock.ts";
+import { startLog } from "../../src/observe/log.ts";
 import type { ShardThread } from "../../src/workers/pool.ts";
 import { spawnShard } from "../../src/workers/spawn-shard.ts";
 
@@ -119,27 +117,14 @@ function tell(step: string, figures: Readonly<Record<string, unknown>>): void {
   console.log(JSON.stringify({ step, count, ...figures }));
 }
 
-const store = await openStore({
-  dataDir: folder.dataDir,
-  masterKey: `file:${folder.dataDir}/master.key`,
-  env: {},
-  log: openLog("bench"),
-  clock: systemClock,
+await fillStore(folder.dataDir, {
+  count,
+  userTemplate: "u%06d",
+  passwordTemplate: "p%06d",
+  domain: host,
+  proxy: values.registrar,
+  expiresSec: Number(values.expires),
 });
-await writeAccounts(
-  store,
-  {
-    count,
-    userTemplate: "u%06d",
-    passwordTemplate: "p%06d",
-    domain: host,
-    proxy: values.registrar,
-    expiresSec: Number(values.expires),
-    app: loadApp,
-  },
-  () => {},
-);
-await store.close();
 
 let life = await start(shards);
 tell("cold start", { readyMs: Math.round(life.readyMs), ...(await untilAll(0)) });

@@ -1,13 +1,11 @@
 import { availableParallelism } from "node:os";
-import type { AccountId } from "../base/ids.ts";
-import { openLog, startLog } from "../observe/log.ts";
-import { openStore } from "../store/open.ts";
-import { writeAccounts } from "./bench/accounts.ts";
+import { startLog } from "../observe/log.ts";
+import { fillStore } from "./bench/accounts.ts";
 import { type CallFigures, CallerProcess } from "./bench/caller-process.ts";
 import { Observer } from "./bench/observer.ts";
 import type { Readings } from "./bench/readings.ts";
 import { reportJson, reportLines, shortfalls } from "./bench/report.ts";
-import { loadApp, makeRunFolder, type RunFolder } from "./bench/run-folder.ts";
+import { makeRunFolder, type RunFolder } from "./bench/run-folder.ts";
 import { endChildren, ServerProcess } from "./bench/server-process.ts";
 import { askSilence } from "./bench/silence.ts";
 import { isTemplate } from "./bench/template.ts";
@@ -85,8 +83,17 @@ async function measure(
   try {
     progress("the empty server");
     const { empty, idleUsPerSec } = await watchEmpty(folder);
-    const accountIds = await fillStore(options, folder, (written) =>
-      progress("accounts written", written, options.count),
+    const accountIds = await fillStore(
+      folder.dataDir,
+      {
+        count: options.count,
+        userTemplate: options.userTemplate,
+        passwordTemplate: options.passwordTemplate,
+        domain: options.domain ?? host,
+        proxy: options.registrar,
+        expiresSec: options.expires,
+      },
+      (written) => progress("accounts written", written, options.count),
     );
     server = await ServerProcess.start(folder.configFile, folder.operator);
     const observer = new Observer({
@@ -163,37 +170,6 @@ async function watchEmpty(folder: RunFolder): Promise<{ readonly empty: Readings
     return { empty, idleUsPerSec: ((idle.cpuUs - empty.cpuUs) / (idle.atMs - empty.atMs)) * 1_000 };
   } finally {
     await server.stop("SIGTERM");
-  }
-}
-
-/** Devices, accounts and subscriptions, written as the server writes them. */
-async function fillStore(
-  options: BenchRegistrationsOptions,
-  folder: RunFolder,
-  onProgress: (written: number) => void,
-): Promise<readonly AccountId[]> {
-  const store = await openStore({
-    dataDir: folder.dataDir,
-    masterKey: `file:${folder.dataDir}/master.key`,
-    env: {},
-    log: openLog("bench"),
-  });
-  try {
-    return await writeAccounts(
-      store,
-      {
-        count: options.count,
-        userTemplate: options.userTemplate,
-        passwordTemplate: options.passwordTemplate,
-        domain: options.domain ?? placeOf(options.registrar).host,
-        proxy: options.registrar,
-        expiresSec: options.expires,
-        app: loadApp,
-      },
-      onProgress,
-    );
-  } finally {
-    await store.close();
   }
 }
 

@@ -1,5 +1,7 @@
 import type { AccountId, DeviceId, SubscriptionId } from "../../base/ids.ts";
-import type { OpenStore } from "../../store/open.ts";
+import { openLog } from "../../observe/log.ts";
+import { type OpenStore, openStore } from "../../store/open.ts";
+import { loadApp } from "./run-folder.ts";
 import { expandTemplate } from "./template.ts";
 
 /** Writes under way at once: the store worker makes a transaction of each batch it finds waiting. */
@@ -14,14 +16,31 @@ export interface LoadAccounts {
   /** `host:port` of the registrar. */
   readonly proxy: string;
   readonly expiresSec: number;
-  readonly app: string;
 }
 
 /**
- * Fills the store by its own writes: one device with a webhook, one account and one background subscription each. Returns the ids in
+ * Fills the store of a run by its own writes: one device with a webhook, one account and one background subscription each. Returns the ids in
  * order. Rejects as the store does.
  */
-export async function writeAccounts(
+export async function fillStore(
+  dataDir: string,
+  load: LoadAccounts,
+  onProgress: (written: number) => void = () => {},
+): Promise<readonly AccountId[]> {
+  const store = await openStore({
+    dataDir,
+    masterKey: `file:${dataDir}/master.key`,
+    env: {},
+    log: openLog("bench"),
+  });
+  try {
+    return await writeAccounts(store, load, onProgress);
+  } finally {
+    await store.close();
+  }
+}
+
+async function writeAccounts(
   store: OpenStore,
   load: LoadAccounts,
   onProgress: (written: number) => void,
@@ -37,7 +56,7 @@ export async function writeAccounts(
       writes.push(
         store.putDevice({
           deviceId,
-          app: load.app,
+          app: loadApp,
           name: undefined,
           push: { provider: "webhook", token: `load-${n}`, alertToken: undefined, environment: undefined },
           tokenState: "alive",
@@ -49,7 +68,7 @@ export async function writeAccounts(
         store.createAccount(
           accountId,
           {
-            app: load.app,
+            app: loadApp,
             username: expandTemplate(load.userTemplate, n),
             domain: load.domain,
             authUsername: undefined,
