@@ -84,7 +84,9 @@ describe("TCP connections to peers, RFC 3261 §18 and RFC 5923", () => {
     const { peer } = await firstSend(from, server);
     const all = Array.from({ length: 300 }, (_, n) => requestOf(700, `q${n}`));
     for (const text of all) from.network.queue(peer, bytesOf(`__${text}`), 2, text.length + 2);
+    expect(from.network.isPending).toBe(true);
     from.network.flush();
+    expect(from.network.isPending).toBe(false);
     await server.until(() => server.received.length === request.length + all.join("").length);
     expect(server.received).toBe(request + all.join(""));
     expect(from.count("streamMessagesOut")).toBe(301);

@@ -114,9 +114,12 @@ describe.each(["gso", "sendmmsg", "sendMany"] as const)("sending by %s", (sendPa
     const from = await open({ sendPath });
     const to = await open();
     const bytes = Buffer.from("__message__");
+    expect(from.network.isPending).toBe(false);
     from.network.queue(peerOf(from, to), bytes, 2, 9);
     bytes.fill(0);
+    expect(from.network.isPending).toBe(true);
     from.network.flush();
+    expect(from.network.isPending).toBe(false);
     await to.recorder.received(1);
     expect(received(to)).toEqual(["message"]);
   });

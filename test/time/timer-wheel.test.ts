@@ -22,6 +22,29 @@ describe("timer wheel", () => {
     expect(fired(wheel, 10_000)).toEqual([]);
   });
 
+  test("all timers of a tick are told of before the first of them fires", () => {
+    const wheel = new TimerWheel({ nowMs: 0, capacity: 8 });
+    for (const [id, atMs] of [
+      [1, 100],
+      [2, 100],
+      [3, 50],
+      [4, 6_000],
+    ] as const) {
+      wheel.arm(id, atMs);
+    }
+    wheel.cancel(2);
+    wheel.arm(5, 100);
+    const told: string[] = [];
+    wheel.advance(
+      200,
+      (id) => told.push(`fires ${id}`),
+      (id) => told.push(`near ${id}`),
+    );
+    expect(told.slice(0, 2)).toEqual(["near 3", "fires 3"]);
+    expect(told.slice(2, 4).toSorted()).toEqual(["near 1", "near 5"]);
+    expect(told.slice(4).toSorted()).toEqual(["fires 1", "fires 5"]);
+  });
+
   test("rounds up to ticks of 10 ms", () => {
     const wheel = new TimerWheel({ nowMs: 0, capacity: 4 });
     wheel.arm(0, 501);
