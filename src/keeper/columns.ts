@@ -90,7 +90,7 @@ export class Columns {
   readonly #byAccount: RowIndex;
   readonly #isProbe = (row: RegistrationIndex): boolean => {
     const at = row * rowWords;
-    for (let n = 0; n < 4; n++) if (this.#words[at + n] !== probe[n]) return false;
+    for (let n = 0; n < 4; n++) if (this.#ints[at + n] !== probe[n]) return false;
     return true;
   };
   /** Rows that may be used again, oldest first. */
@@ -148,7 +148,7 @@ export class Columns {
     if (row === undefined) return undefined;
     if (!readUuid(accountId, probeBytes)) throw new RangeError("an account id is a UUID");
     this.#words.fill(0, row * rowWords, (row + 1) * rowWords);
-    this.#words.set(probe, row * rowWords);
+    this.#ints.set(probe, row * rowWords);
     this.#byAccount.add(row);
     return row;
   }
@@ -419,7 +419,7 @@ export class Columns {
   /** Whether another row has this account: no crash leaves that behind, but a file is input. */
   #isTwin(row: RegistrationIndex): boolean {
     const at = row * rowWords;
-    for (let n = 0; n < 4; n++) probe[n] = this.#words[at + n]!;
+    for (let n = 0; n < 4; n++) probe[n] = this.#ints[at + n]!;
     return this.#byAccount.find(mixId(probe[0]!, probe[1]!, probe[2]!, probe[3]!), this.#isProbe) !== undefined;
   }
 
@@ -445,7 +445,7 @@ export class Columns {
 
   #hash(row: RegistrationIndex): number {
     const at = row * rowWords;
-    const words = this.#words;
+    const words = this.#ints;
     return mixId(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!);
   }
 
@@ -467,10 +467,10 @@ export class Columns {
 }
 
 /** The id that is being looked for; a row's words are compared with these. */
-const probe = new Uint32Array(4);
+const probe = new Int32Array(4);
 const probeBytes = new Uint8Array(probe.buffer);
 
 function mixId(a: number, b: number, c: number, d: number): number {
   const mixed = Math.imul(a ^ Math.imul(b, 0x9e3779b1) ^ Math.imul(c, 0x85ebca6b) ^ d, 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 15)) >>> 0;
+  return mixed ^ (mixed >>> 15);
 }
