@@ -164,14 +164,10 @@ ${(options.app?.(folder) ?? []).join("\n")}
     return this.#server.operatorPort;
   }
 
-  /** As a phone does, asks again when the server does not keep up: it runs in this process, so what a test does without a pause holds it up. */
+  /** The server runs in this process, so what a test does without a pause holds it up: it is asked again then. */
   async http(method: string, path: string, token: string, body?: unknown): Promise<Answer> {
-    for (;;) {
-      const { status, body: answer } = await jsonCall(this.url + path, method, token, body);
-      const fields = (answer ?? {}) as Answer["body"];
-      if (fields.code !== "overloaded") return { status, body: fields };
-      await Bun.sleep(50);
-    }
+    const { status, body: answer } = await jsonCall(this.url + path, method, token, body);
+    return { status, body: (answer ?? {}) as Answer["body"] };
   }
 
   async operator(path: string, body?: unknown): Promise<unknown> {

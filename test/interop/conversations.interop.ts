@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { dropSockets, headerOf, socketsOf } from "./lab/frames.ts";
 import { type Lab, openLab } from "./lab/lab.ts";
-import { messages, nextCall, type PhoneStack, untilStep } from "./lab/phone.ts";
+import { acknowledged, messages, nextCall, type PhoneStack, untilStep } from "./lab/phone.ts";
 import { startSipp } from "./lab/sipp.ts";
 import { phoneOn, sleeper, wakenBy } from "./lab/stories.ts";
 import { natAddress } from "./lab/wakeline.ts";
@@ -20,7 +20,7 @@ describe.each(stacks)("inside a call to %s", (stack) => {
     const sleeping = await sleeper(lab);
     const { caller, phone, call } = await wakenBy(lab, sleeping, "holds-and-resumes", { stack });
     await call.answer();
-    await until("both re-INVITEs are answered and acknowledged", () => messages(phone, "in", "ACK").length === 3);
+    await until("both re-INVITEs are answered and acknowledged", () => acknowledged(phone).size === 3);
     const invites = messages(phone, "in", "INVITE");
     expect(invites.map((text) => /a=(sendonly|sendrecv)\r?\n?$/.exec(text)?.[1])).toEqual([
       undefined,
@@ -146,8 +146,8 @@ describe("a server without voicemail (RFC 3842)", () => {
     const { user, device } = await sleeper(lab);
     const phone = phoneOn("SIP.js", device.tunnelUrl, user, true);
     await phone.start();
-    const subscribe = await until("a SUBSCRIBE of ours", () => lab.kamailio.requests("SUBSCRIBE")[0]);
-    await until("its answer", () => lab.kamailio.answers(subscribe.callId).includes("482 SUBSCRIBE"));
+    const subscribe = await until("a SUBSCRIBE of ours", async () => (await lab.kamailio.requests("SUBSCRIBE"))[0]);
+    await until("its answer", async () => (await lab.kamailio.answers(subscribe.callId)).includes("482 SUBSCRIBE"));
     expect(messages(phone, "in", "SUBSCRIBE")).toEqual([]);
     await phone.stop();
   });

@@ -16,7 +16,7 @@ describe("kill -9 and start again, RFC 3261 §10.2.4", () => {
     const at = (lab = await openLab());
     const sleeping = await sleeper(at);
     const [before] = await at.kamailio.bindings(sleeping.user);
-    const sent = at.kamailio.requests("REGISTER").length;
+    const sent = (await at.kamailio.requests("REGISTER")).length;
 
     await at.wakeline.killAndRestart();
 
@@ -28,7 +28,7 @@ describe("kill -9 and start again, RFC 3261 §10.2.4", () => {
     await call.info("1");
     await untilStep(phone, call, "ended");
     await caller.finished();
-    expect(at.kamailio.requests("REGISTER")).toHaveLength(sent);
+    expect(await at.kamailio.requests("REGISTER")).toHaveLength(sent);
     expect((await at.kamailio.bindings(sleeping.user))[0]?.address).toBe(before?.address ?? "");
     await phone.stop();
   });
@@ -37,15 +37,15 @@ describe("kill -9 and start again, RFC 3261 §10.2.4", () => {
     const at = (lab = await openLab({ kamailio: { maxExpiresSec: 10 } }));
     const { user } = await sleeper(at);
     await at.wakeline.killAndRestart();
-    const sent = at.kamailio.requests("REGISTER", user).length;
+    const sent = (await at.kamailio.requests("REGISTER", user)).length;
 
     await until("a refresh", async () => {
       expect(await at.kamailio.bindings(user)).toHaveLength(1);
-      return at.kamailio.requests("REGISTER", user).length > sent;
+      return (await at.kamailio.requests("REGISTER", user)).length > sent;
     });
 
     await until("it is taken", async () => ((await at.kamailio.bindings(user))[0]?.expiresSec ?? 0) > 7);
-    const cseqs = at.kamailio.requests("REGISTER", user).map(({ cseq }) => cseq);
+    const cseqs = (await at.kamailio.requests("REGISTER", user)).map(({ cseq }) => cseq);
     expect(cseqs).toEqual([...cseqs].sort((a, b) => a - b));
   });
 

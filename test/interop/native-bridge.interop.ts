@@ -92,9 +92,10 @@ describe("examples/native-bridge.ts with baresip, a stack without WebSocket", ()
       await phone.event("CALL_ESTABLISHED");
       await phone.command("hangup");
       await callee.until("ended");
-      const methods = sent.map((text) => text.split(" ")[0]).filter((word) => word === "ACK" || word === "BYE");
+      // A repeated answer is acknowledged again, by the same ACK.
+      const methods = [...new Set(sent)].map((text) => text.split(" ")[0]);
       // The first ACK is for the server's challenge, the second for the answer.
-      expect(methods).toEqual(["ACK", "ACK", "BYE"]);
+      expect(methods.filter((word) => word === "ACK" || word === "BYE")).toEqual(["ACK", "ACK", "BYE"]);
     } finally {
       await phone.stop();
       bridge.close();

@@ -59,7 +59,7 @@ describe.each(stacks)("%s calls out through the tunnel, RFC 3261 §16, §22.3", 
 
     await untilStep(phone, call, "failed");
     expect(messages(phone, "in", "SIP/2.0 403")).toHaveLength(1);
-    expect(lab.kamailio.requests("INVITE", "somebody-else")).toEqual([]);
+    expect(await lab.kamailio.requests("INVITE", "somebody-else")).toEqual([]);
     await phone.stop();
   });
 });

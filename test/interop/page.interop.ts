@@ -129,15 +129,15 @@ describe("the operator's page in Chromium", () => {
     await tab.goto(`${stage.operatorUrl}/#/calls`);
     await tab.getByRole("region", { name: "Running" }).getByRole("link").click();
     await tab.getByRole("button", { name: /^INVITE, server to Wakeline/ }).waitFor();
-    expect(await tab.evaluate(() => document.activeElement?.tagName)).toBe("H1");
+    await tab.locator("h1:focus").waitFor();
     await tab.getByRole("button", { name: /^INVITE, server to Wakeline/ }).focus();
     await tab.keyboard.press("Enter");
     const text = tab.getByLabel("Text of the message");
-    expect(await text.textContent()).toStartWith("INVITE sip:");
+    await text.filter({ hasText: /^INVITE sip:/ }).waitFor();
     expect(await text.textContent()).not.toContain("m=audio");
     await tab.keyboard.press("ArrowDown");
     await tab.keyboard.press(" ");
-    expect(await text.textContent()).toStartWith("SIP/2.0 100");
+    await text.filter({ hasText: /^SIP\/2\.0 100/ }).waitFor();
     await expectSound(tab);
     expect(faults).toEqual([]);
     await tab.close();

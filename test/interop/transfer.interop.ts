@@ -3,7 +3,7 @@ import { startBaresip } from "./lab/baresip.ts";
 import { FarEnd } from "./lab/far-end.ts";
 import { headerOf } from "./lab/frames.ts";
 import { type Lab, openLab } from "./lab/lab.ts";
-import { messages, nextCall, type PhoneStack, untilStep } from "./lab/phone.ts";
+import { acknowledged, messages, nextCall, type PhoneStack, untilStep } from "./lab/phone.ts";
 import { startSipp } from "./lab/sipp.ts";
 import { calledBy, phoneOn, sleeper, talking, wakenBy } from "./lab/stories.ts";
 import { until } from "./lab/wait.ts";
@@ -147,7 +147,7 @@ describe("baresip in a call with a phone, RFC 3261 §14, RFC 3515, RFC 3420", ()
           await baresip.command(command);
           const body = await until(`${command} at the phone`, () => messages(phone, "in", "INVITE")[n + 1]);
           expect(body).toContain(media);
-          await until(`${command} is answered and acknowledged`, () => messages(phone, "in", "ACK").length === n + 2);
+          await until(`${command} is answered and acknowledged`, () => acknowledged(phone).size === n + 2);
         }
 
         void call.refer(target.address);

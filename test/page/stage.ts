@@ -5,7 +5,8 @@ import { DemoPhone } from "../../src/demo/phone.ts";
 import { DemoRegistrar } from "../../src/demo/registrar.ts";
 import { openDemoWebhook } from "../../src/demo/story.ts";
 import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
-import { freePorts } from "../../src/commands/free-ports.ts";
+import { jsonCall } from "../fakes/json-call.ts";
+import { claimPorts } from "../interop/lab/claim-ports.ts";
 import { startProgram, tempFolder } from "../interop/lab/program.ts";
 import { until } from "../interop/lab/wait.ts";
 
@@ -33,7 +34,7 @@ export interface Stage {
 export async function openStage(command: readonly string[], token?: string): Promise<Stage> {
   const closers: (() => unknown)[] = [];
   const folder = tempFolder("page");
-  const [http, sip, silent] = [await freePorts(2), await freePorts(2), await freePorts(1)];
+  const [http, sip, silent] = [await claimPorts(2), await claimPorts(2), await claimPorts(1)];
   const webhook = openDemoWebhook(() => {});
   const passwords = new Map(["alice", "bob", "carol", "dave"].map((user) => [user, crypto.randomUUID()]));
   const registrar = await DemoRegistrar.open({ host: "127.0.0.1", port: 0, domain, passwords });
@@ -83,8 +84,8 @@ export async function openStage(command: readonly string[], token?: string): Pro
     onCall: (call) => ringing(call),
   });
   closers.push(() => phone.closeTunnel());
-  await phone.enrol(app, appKey, "stage-phone");
-  await phone.subscribe();
+  await untilTaken("the phone enrols", () => phone.enrol(app, appKey, "stage-phone"));
+  await untilTaken("the phone subscribes", () => phone.subscribe());
   await phone.setPresence("background");
   await bob.register(300);
 
@@ -142,14 +143,23 @@ export async function openStage(command: readonly string[], token?: string): Pro
   };
 }
 
-async function post(url: string, bearer: string, body: unknown): Promise<unknown> {
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
-    body: JSON.stringify(body),
+/** A server that does not keep up, as it may on a busy machine, is asked again. */
+async function untilTaken(what: string, ask: () => Promise<void>): Promise<void> {
+  await until(what, async () => {
+    try {
+      await ask();
+      return true;
+    } catch (cause) {
+      if (String(cause).includes('"overloaded"')) return false;
+      throw cause;
+    }
   });
-  if (!response.ok) throw new Error(`POST ${url} answered ${response.status}: ${await response.text()}`);
-  return response.json();
+}
+
+async function post(url: string, bearer: string, body: unknown): Promise<unknown> {
+  const answer = await jsonCall(url, "POST", bearer, body);
+  if (answer.status >= 300) throw new Error(`POST ${url} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+  return answer.body;
 }
 
 function configText({

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { claimPorts } from "./claim-ports.ts";
 import { domain, passwordOf } from "./kamailio.ts";
-import { freePorts } from "../../../src/commands/free-ports.ts";
 import { requireProgram, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 
@@ -65,7 +65,7 @@ async function start(accounts: readonly string[], applications: readonly string[
   const binary = requireProgram("/usr/bin/baresip", "baresip-core");
   const folder = tempFolder("baresip");
   mkdirSync(folder.path, { recursive: true });
-  const [sipPort, controlPort, rtpPort] = [await freePorts(), await freePorts(), await freePorts(20)];
+  const [sipPort, controlPort, rtpPort] = [await claimPorts(), await claimPorts(), await claimPorts(20)];
   writeFileSync(
     join(folder.path, "config"),
     `poll_method epoll

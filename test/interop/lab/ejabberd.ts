@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { claimPorts } from "./claim-ports.ts";
 import { domain, passwordOf } from "./kamailio.ts";
-import { freePorts } from "../../../src/commands/free-ports.ts";
 import { requireProgram, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 
@@ -22,7 +22,7 @@ export async function startEjabberd(users: readonly string[]): Promise<Ejabberd>
     throw new Error("ejabberd's SIP is missing: apt-get install ejabberd erlang-p1-sip");
   }
   const folder = tempFolder("ejabberd");
-  const port = await freePorts();
+  const port = await claimPorts();
   const config = join(folder.path, "ejabberd.yml");
   writeFileSync(
     config,

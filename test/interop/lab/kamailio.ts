@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "../../../src/commands/free-ports.ts";
+import { claimPorts } from "./claim-ports.ts";
 import { type Program, requireProgram, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 
@@ -8,6 +8,9 @@ export const domain = "lab.test";
 
 /** The password of every account in the lab. */
 export const passwordOf = (username: string): string => `pw-${username}`;
+
+/** Begins what its configuration has it say of a request. */
+const requestMark = "LABREQUEST ";
 
 /** With NAT handling a contact that answers no ping for so long is dropped. */
 const pingTimeoutSec = 4;
@@ -61,12 +64,12 @@ export interface Kamailio {
   /** `127.0.0.1:port`. */
   readonly proxy: string;
   readonly program: Program;
-  /** Every request it received, oldest first. */
-  requests(method?: string, fromUser?: string): readonly SeenRequest[];
+  /** Every request it has received by now, oldest first; one that came again by a timer counts once. */
+  requests(method?: string, fromUser?: string): Promise<readonly SeenRequest[]>;
   /** What its location service holds for the account (the RPC behind `kamcmd ul.dump`). */
   bindings(username: string): Promise<readonly Binding[]>;
-  /** Answers that it relayed or gave, `200 INVITE` and so on. */
-  answers(callId: string): readonly string[];
+  /** Answers that it has relayed by now, `200 INVITE` and so on. */
+  answers(callId: string): Promise<readonly string[]>;
   stop(): Promise<void>;
 }
 
@@ -86,7 +89,7 @@ interface ContactDump {
 export async function startKamailio(options: KamailioOptions = {}): Promise<Kamailio> {
   const binary = requireProgram("/usr/sbin/kamailio", "kamailio kamailio-extra-modules kamailio-tls-modules");
   const folder = tempFolder("kamailio");
-  const port = await freePorts(2);
+  const port = await claimPorts(2);
   const tlsPort = options.tls === undefined ? 0 : port + 1;
   writeFileSync(join(folder.path, "kamailio.cfg"), configText(options, port, tlsPort, folder.path));
   if (options.tls !== undefined) {
@@ -135,24 +138,35 @@ export async function startKamailio(options: KamailioOptions = {}): Promise<Kama
     { detail: () => program.lines.slice(-20).join("\n") },
   );
 
+  let marks = 0;
+  /** All that it has written by now. Its lines come by a pipe, later than what it did comes to where a test sees it. */
+  async function written(): Promise<readonly string[]> {
+    const mark = `/mark/${++marks}/`;
+    await (await fetch(`http://127.0.0.1:${port}${mark}`, { headers: { connection: "close" } })).text();
+    await until("Kamailio's lines are read", () => program.lines.some((line) => line.includes(`LABMARK ${mark}`)));
+    return program.lines;
+  }
+
   return {
     port,
     tlsPort,
     proxy: `127.0.0.1:${port}`,
     program,
-    requests: (method, fromUser) =>
-      program.lines
+    async requests(method, fromUser) {
+      const received = (await written()).filter((line) => line.includes(requestMark));
+      return [...new Set(received.map((line) => line.slice(line.indexOf(requestMark))))]
         .map(seenRequest)
-        .filter((seen) => seen !== undefined)
         .filter(
           (seen) =>
             (method === undefined || seen.method === method) && (fromUser === undefined || seen.fromUser === fromUser),
-        ),
-    answers: (callId) =>
-      program.lines.flatMap((line) => {
+        );
+    },
+    async answers(callId) {
+      return (await written()).flatMap((line) => {
         const found = /LABANSWER (\d+ \w+) (\S+)/.exec(line);
         return found?.[2] === callId && found[1] !== undefined ? [found[1]] : [];
-      }),
+      });
+    },
     async bindings(username) {
       const dump = (await rpc("ul.lookup", ["location", username])) as
         | { Contacts?: readonly ContactDump[] }
@@ -181,9 +195,8 @@ export async function startKamailio(options: KamailioOptions = {}): Promise<Kama
   };
 }
 
-function seenRequest(line: string): SeenRequest | undefined {
-  const at = line.indexOf("LABREQUEST ");
-  if (at < 0) return undefined;
+/** `told`: from the mark on. */
+function seenRequest(told: string): SeenRequest {
   const [
     method = "",
     proto = "",
@@ -196,7 +209,7 @@ function seenRequest(line: string): SeenRequest | undefined {
     contact = "",
     path = "",
     reason = "",
-  ] = line.slice(at + "LABREQUEST ".length).split("\u0009");
+  ] = told.slice(requestMark.length).split("\u0009");
   const none = (text: string | undefined): string => (text === undefined || text === "<null>" ? "" : text);
   return {
     method,
@@ -289,7 +302,7 @@ modparam("nathelper", "sipping_method", "OPTIONS")
 ${has(isTls, `modparam("tls", "tls_method", "TLSv1.2+")\nmodparam("tls", "certificate", "${folder}/cert.pem")\nmodparam("tls", "private_key", "${folder}/key.pem")\nmodparam("tls", "ca_list", "${folder}/ca.pem")\nmodparam("tls", "verify_certificate", 0)`)}
 
 request_route {
-  xlog("L_NOTICE", "LABREQUEST $rm\t${fields.join("\t")}\n");
+  xlog("L_NOTICE", "${requestMark}$rm\t${fields.join("\t")}\n");
   if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
   force_rport();
 ${options.edgeOf === undefined ? registrarRoute(isNat) : edgeRoute(options.edgeOf)}
@@ -313,6 +326,7 @@ failure_route[FAILED] {
 }
 
 event_route[xhttp:request] {
+  if ($hu =~ "^/mark/") { xlog("L_NOTICE", "LABMARK $hu\n"); xhttp_reply("200", "OK", "text/plain", ""); exit; }
   jsonrpc_dispatch();
 }
 `;

@@ -58,6 +58,11 @@ export function messages(phone: Phone, direction: Frame["direction"], start: str
     .map(({ text }) => text);
 }
 
+/** CSeqs of the phone's answers that were acknowledged: who repeats an answer gets its ACK again. */
+export function acknowledged(phone: Phone): ReadonlySet<string> {
+  return new Set(messages(phone, "in", "ACK").map((text) => headerOf(text, "CSeq") ?? ""));
+}
+
 function ladderOf(phone: Phone): string {
   return frames(phone)
     .map(

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "../../../src/commands/free-ports.ts";
+import { claimPorts } from "./claim-ports.ts";
 import { type Program, requireProgram, startProgram, tempFolder } from "./program.ts";
 
 const scenarios = join(import.meta.dir, "..", "sipp");
@@ -31,7 +31,7 @@ export async function startSipp(
 ): Promise<Sipp> {
   const binary = requireProgram("/usr/bin/sipp", "sip-tester");
   const folder = tempFolder("sipp");
-  const port = await freePorts();
+  const port = await claimPorts();
   const callId = `sipp-${process.pid}-${++calls}-${port}`;
   const keys = Object.entries(options.keys ?? {}).flatMap(([name, value]) => ["-key", name, value]);
   const auth = options.auth === undefined ? [] : ["-au", options.auth.username, "-ap", options.auth.password];

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "../../../src/commands/free-ports.ts";
 import { jsonCall } from "../../fakes/json-call.ts";
+import { claimPorts } from "./claim-ports.ts";
 import { type Program, startProgram, tempFolder } from "./program.ts";
 import { until } from "./wait.ts";
 
@@ -151,7 +151,7 @@ export function binaryUnderTest(): string {
 export async function startWakeline(options: WakelineOptions): Promise<Wakeline> {
   const binary = binaryUnderTest();
   const folder = tempFolder("server");
-  const [http, sip] = [await freePorts(2), await freePorts(shards * 2)];
+  const [http, sip] = [await claimPorts(2), await claimPorts(shards * 2)];
   const config = join(folder.path, "wakeline.toml");
   for (const [name, text] of [
     ["cert.pem", options.tls?.cert],
