@@ -9,6 +9,8 @@ import { binaryUnderTest } from "./lab/wakeline.ts";
 const token = "operator-token-of-the-page-test";
 /** CPU of the page's main thread until it can be used: of the second that a person waits, what does not depend on other work here. */
 const startCpuMsMax = 400;
+/** Layout Instability API: for half a second after an input a shift has `hadRecentInput`. */
+const noInputMs = 600;
 const screens = [
   { width: 1440, height: 900, colorScheme: "light" },
   { width: 1440, height: 900, colorScheme: "dark" },
@@ -138,6 +140,21 @@ describe("the operator's page in Chromium", () => {
     await tab.keyboard.press("ArrowDown");
     await tab.keyboard.press(" ");
     await text.filter({ hasText: /^SIP\/2\.0 100/ }).waitFor();
+    await expectSound(tab);
+    expect(faults).toEqual([]);
+    await tab.close();
+  });
+
+  test("nothing of a call jumps when its account's name comes late", async () => {
+    const { tab, faults } = await openTab(stage, screens[2]);
+    await tab.route("**/operator/v1/accounts/*", async (route) => {
+      // What moves sooner after a click counts as the click's doing.
+      await Bun.sleep(noInputMs);
+      await route.continue();
+    });
+    await tab.goto(`${stage.operatorUrl}/#/calls`);
+    await tab.getByRole("region", { name: "Recent" }).getByRole("link").first().click();
+    await tab.getByRole("link", { name: "alice@stage.example" }).waitFor();
     await expectSound(tab);
     expect(faults).toEqual([]);
     await tab.close();

@@ -7,29 +7,45 @@ const layoutShiftMax = 0.1;
 
 /** An entry of the Layout Instability API. */
 interface ShiftEntry {
+  readonly startTime: number;
   readonly value: number;
   readonly hadRecentInput: boolean;
+  readonly sources: readonly {
+    readonly node: Node | null;
+    readonly previousRect: DOMRectReadOnly;
+    readonly currentRect: DOMRectReadOnly;
+  }[];
+}
+
+interface Shifts {
+  readonly sum: number;
+  /** Each in words: when, how far, what. */
+  readonly told: readonly string[];
 }
 
 /** Counts from now on how far things jump that nobody touched; call it before the page is opened. */
 export async function watchLayoutShift(tab: Page): Promise<void> {
   await tab.addInitScript(() => {
-    const sum = { shift: 0 };
-    Object.assign(globalThis, { layoutShift: sum });
+    const shifts = { sum: 0, told: [] as string[] };
+    Object.assign(globalThis, { layoutShifts: shifts });
     new PerformanceObserver((list) => {
       const entries = list.getEntries() as unknown as readonly ShiftEntry[];
-      for (const entry of entries) {
-        if (!entry.hadRecentInput) sum.shift += entry.value;
+      for (const { startTime, value, hadRecentInput, sources } of entries) {
+        if (hadRecentInput) continue;
+        shifts.sum += value;
+        const moved = sources.map(({ node, previousRect, currentRect }) => {
+          const [name, text] = [node?.nodeName ?? "gone", node?.textContent?.slice(0, 40) ?? ""];
+          return `${name} "${text}" from ${previousRect.y} to ${currentRect.y}`;
+        });
+        shifts.told.push(`${Math.round(startTime)} ms: ${value} ${moved.join(", ")}`);
       }
     }).observe({ type: "layout-shift", buffered: true });
   });
 }
 
-/** Sum of the layout shifts since the page was opened. */
-function layoutShift(tab: Page): Promise<number> {
-  return tab.evaluate(
-    () => (globalThis as unknown as { readonly layoutShift: { readonly shift: number } }).layoutShift.shift,
-  );
+/** The layout shifts since the page was opened. */
+function layoutShifts(tab: Page): Promise<Shifts> {
+  return tab.evaluate(() => (globalThis as unknown as { readonly layoutShifts: Shifts }).layoutShifts);
 }
 
 /** Serious findings of axe, as `rule: element`. */
@@ -48,7 +64,8 @@ export async function expectSound(tab: Page): Promise<void> {
     () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
   );
   expect(overhangPx).toBe(0);
-  expect(await layoutShift(tab)).toBeLessThan(layoutShiftMax);
+  const { sum, told } = await layoutShifts(tab);
+  expect(sum, told.join("\n")).toBeLessThan(layoutShiftMax);
 }
 
 /** What a page cost until now: CPU of its main thread, and time by the clock since its navigation began. */

@@ -11,7 +11,7 @@ import { Ladder } from "./ladder.tsx";
 /** One call and its ladder, asked for again when calls change. */
 export function CallView({ call }: { readonly call: string }) {
   const [asked, setAsked] = useState<Asked<CallDetail> | undefined>(undefined);
-  const [account, setAccount] = useState<AccountDetail | undefined>(undefined);
+  const [account, setAccount] = useState<Asked<AccountDetail> | undefined>(undefined);
   const isOver = asked?.ok === true && asked.value.endedAt !== undefined;
   const version = isOver ? 0 : callsVersion.value;
   useEffect(() => {
@@ -29,8 +29,7 @@ export function CallView({ call }: { readonly call: string }) {
   useEffect(() => {
     if (accountId === undefined) return;
     void (async () => {
-      const answer = await ask<AccountDetail>("GET", `/operator/v1/accounts/${encodeURIComponent(accountId)}`);
-      if (answer.ok) setAccount(answer.value);
+      setAccount(await ask<AccountDetail>("GET", `/operator/v1/accounts/${encodeURIComponent(accountId)}`));
     })();
   }, [accountId]);
   return (
@@ -39,7 +38,7 @@ export function CallView({ call }: { readonly call: string }) {
         <a href={hrefOf({ view: "calls" })}>← Calls</a>
       </p>
       <h1 tabIndex={-1}>{asked?.ok === true ? titleOf(asked.value) : "Call"}</h1>
-      {asked === undefined && <p class="panel empty">Asking the shards…</p>}
+      {(asked === undefined || (asked.ok && account === undefined)) && <p class="panel empty">Asking the shards…</p>}
       {asked?.ok === false && (
         <p class="panel empty">
           {asked.reason === "notFound"
@@ -47,7 +46,10 @@ export function CallView({ call }: { readonly call: string }) {
             : `Not shown: ${asked.detail}.`}
         </p>
       )}
-      {asked?.ok === true && <Known detail={asked.value} account={account} />}
+      {/* With the account's name: one that comes later takes more room, and what stands below would jump. */}
+      {asked?.ok === true && account !== undefined && (
+        <Known detail={asked.value} account={account.ok ? account.value : undefined} />
+      )}
     </>
   );
 }
