@@ -9,12 +9,18 @@ import { startServer } from "./server.ts";
 
 const app = "com.example.demo";
 
-/** A whole server on loopback with one app whose pushes go to `webhookUrl` or by Web Push, in a temporary folder that `stop` removes. */
-export async function startDemoServer(webhookUrl: string): Promise<DemoServer & { stop(): Promise<void> }> {
+/**
+ * A whole server on loopback with one app whose pushes go to `webhookUrl` or by Web Push, in a temporary folder that `stop` removes. `ownPort`:
+ * where phones find it; a free port without it.
+ */
+export async function startDemoServer(
+  webhookUrl: string,
+  ownPort?: number,
+): Promise<DemoServer & { stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), "wakeline-demo-"));
   const appKey = randomBytes(24).toString("base64url");
   const file = join(folder, "wakeline.toml");
-  const port = await freePorts();
+  const port = ownPort ?? (await freePorts());
   await Bun.write(
     file,
     `public_url = "http://127.0.0.1:${port}"

@@ -2,13 +2,13 @@ import { createHash, createHmac } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts } from "../../src/commands/free-ports.ts";
 import { type RunningServer, startServer } from "../../src/commands/server.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { ShardThread } from "../../src/workers/pool.ts";
 import { spawnShard } from "../../src/workers/spawn-shard.ts";
 import { jsonCall } from "../fakes/json-call.ts";
 import type { SipText } from "../fakes/sip-text.ts";
+import { claimPorts } from "../interop/lab/claim-ports.ts";
 import type { Delivered, Push } from "../interop/lab/pushes.ts";
 import { until } from "../interop/lab/wait.ts";
 import { Inbox } from "./inbox.ts";
@@ -91,7 +91,7 @@ export class Lab {
         return new Response(null, { status: 204 });
       },
     });
-    const http = await freePorts();
+    const http = await claimPorts();
     const file = join(folder, "wakeline.toml");
     writeFileSync(
       file,

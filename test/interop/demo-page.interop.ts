@@ -3,8 +3,9 @@ import type { Browser, BrowserContext, Page, Worker } from "playwright-core";
 import { startDemoServer } from "../../src/commands/demo-server.ts";
 import { openDemoPage, type DemoPage } from "../../src/demo/page-server.ts";
 import type { PushPayload } from "../../src/push/types.ts";
-import { openBrowser } from "../page/browser.ts";
+import { askAgainSoon, openBrowser } from "../page/browser.ts";
 import { expectSound, watchCost, watchLayoutShift } from "../page/sound.ts";
+import { claimPorts } from "./lab/claim-ports.ts";
 import { stepMsMax, until } from "./lab/wait.ts";
 
 /** CPU of the page's main thread until its buttons work: of the second that a person waits, what does not depend on other work here. */
@@ -21,7 +22,7 @@ let page: DemoPage;
 let stop: () => Promise<void> = async () => {};
 beforeEach(async () => {
   page = await openDemoPage(0, async (webhookUrl) => {
-    const server = await startDemoServer(webhookUrl);
+    const server = await startDemoServer(webhookUrl, await claimPorts());
     stop = () => server.stop();
     return server;
   });
@@ -44,6 +45,7 @@ async function openTab(
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
   const tab = await context.newPage();
   await watchLayoutShift(tab);
+  await askAgainSoon(tab);
   tab.setDefaultTimeout(stepMsMax);
   const faults: string[] = [];
   tab.on("pageerror", (cause) => faults.push(cause.message));
@@ -109,6 +111,7 @@ describe("demo --page, in Chromium", () => {
     await phoneIn(tab, "Alice").getByRole("button", { name: "Hang up" }).click();
     await phoneIn(tab, "Bob").getByText("The call is over.").waitFor();
     await phoneIn(tab, "Bob").getByRole("button", { name: "Call Alice" }).waitFor();
+    await tab.getByText(/^push/).first().waitFor();
     expect(await tab.getByText(/^push/).count()).toBe(1);
     const [operators] = await Promise.all([
       context.waitForEvent("page"),
@@ -169,13 +172,16 @@ describe("demo --page, in Chromium", () => {
     const deliver = await pushDelivery(context, tab);
     await tab.goto(page.url);
     await tab.getByRole("status").getByText("did not subscribe").waitFor();
+    await until("Bob's service worker is active", () => tab.evaluate(isWorkerActive));
+    const worker = await workerOf(context, "bob");
+    await worker.evaluate(watchWorker);
     await phoneIn(tab, "Bob").getByRole("button", { name: "Send to sleep" }).click();
     await phoneIn(tab, "Alice").getByRole("button", { name: "Call Bob" }).click();
     await deliver(await pushes.next("call"));
     await phoneIn(tab, "Bob").getByRole("button", { name: "Answer" }).click();
     await phoneIn(tab, "Alice").getByText("Talking").waitFor();
     // Nobody who looks at the page needs a notification.
-    expect(await (await workerOf(context, "bob")).evaluate(notes)).toEqual([]);
+    expect((await worker.evaluate(seenByWorker)).shown).toEqual([]);
     await pushes.end();
     await context.close();
   });
@@ -188,7 +194,14 @@ describe("demo --page, in Chromium", () => {
     await bobs.tab.getByRole("status").getByText("did not subscribe").waitFor();
     await phoneIn(bobs.tab, "Bob").getByRole("button", { name: "Send to sleep" }).click();
     const kept = await bobs.tab.evaluate(keptSubscription);
+    await until("Bob's service worker is active", () => bobs.tab.evaluate(isWorkerActive));
     await bobs.tab.close();
+    const worker = await workerOf(bobs.context, "bob");
+    await worker.evaluate(watchWorker);
+    let seen: Awaited<ReturnType<typeof seenByWorker>> = { pages: [], shown: [] };
+    const see = async () => (seen = await worker.evaluate(seenByWorker));
+    const detail = () => JSON.stringify(seen);
+    await until("the worker has no page left", async () => (await see()).pages.length === 0, { detail });
 
     const alices = await openTab();
     const pushes = await pushesFrom(page.url);
@@ -196,8 +209,7 @@ describe("demo --page, in Chromium", () => {
     await phoneIn(alices.tab, "Alice").getByRole("button", { name: "Call Bob" }).click();
     const push = await pushes.next("call");
     await deliver(push);
-    const worker = await workerOf(bobs.context, "bob");
-    await until("the notification", async () => (await worker.evaluate(notes)).includes("alice@demo.example calls"));
+    await until("the notification", async () => (await see()).shown.includes("alice@demo.example calls"), { detail });
     const address = await worker.evaluate(clickNote);
     const opened = await bobs.context.newPage();
     await opened.goto(`${page.url}${address}`);
@@ -221,10 +233,40 @@ function keptSubscription(): string {
   return kept.subscription ?? "";
 }
 
-/** Runs in the service worker: titles of what it shows. */
-async function notes(): Promise<readonly string[]> {
-  const { registration } = globalThis as unknown as { readonly registration: ServiceWorkerRegistration };
-  return (await registration.getNotifications()).map(({ title }) => title);
+/** Runs in the page: a push for a worker that is not active yet goes nowhere, and the page waits for Alice's alone. */
+async function isWorkerActive(): Promise<boolean> {
+  return (await navigator.serviceWorker.getRegistration("/bob/"))?.active?.state === "activated";
+}
+
+/** What `watchWorker` leaves in the service worker. */
+interface WatchedWorker {
+  readonly registration: ServiceWorkerRegistration;
+  readonly clients: {
+    matchAll(options: object): Promise<readonly { readonly url: string; readonly visibilityState: string }[]>;
+  };
+  shown?: string[];
+}
+
+/**
+ * Runs in the service worker: from now on titles of what it shows are kept. To ask for its notifications again and again would not do: Chromium
+ * forgets one that it is asked for between noting it and showing it.
+ */
+function watchWorker(): void {
+  const worker = globalThis as unknown as WatchedWorker;
+  const { registration } = worker;
+  const shown: string[] = (worker.shown = []);
+  const show = registration.showNotification.bind(registration);
+  registration.showNotification = async (title, options) => {
+    await show(title, options);
+    shown.push(title);
+  };
+}
+
+/** Runs in the service worker: the pages that it could tell, and titles of what it has shown. */
+async function seenByWorker(): Promise<{ readonly pages: readonly string[]; readonly shown: readonly string[] }> {
+  const { clients, shown = [] } = globalThis as unknown as WatchedWorker;
+  const pages = await clients.matchAll({ type: "window", includeUncontrolled: true });
+  return { pages: pages.map(({ url, visibilityState }) => `${url} ${visibilityState}`), shown };
 }
 
 /** Runs in the service worker: a click on what it shows. Headless, no person can; what it would open is returned. */
@@ -245,15 +287,17 @@ async function clickNote(): Promise<string> {
   });
 }
 
-/** The running worker of a phone: both run the same file. */
-async function workerOf(context: BrowserContext, user: string): Promise<Worker> {
-  for (const worker of context.serviceWorkers()) {
-    const scope = await worker.evaluate(
-      () => (globalThis as unknown as { readonly registration: ServiceWorkerRegistration }).registration.scope,
-    );
-    if (new URL(scope).pathname === `/${user}/`) return worker;
-  }
-  throw new Error(`no service worker runs for ${user}`);
+/** The running worker of a phone, once it runs: both run the same file. */
+function workerOf(context: BrowserContext, user: string): Promise<Worker> {
+  return until(`a service worker runs for ${user}`, async () => {
+    for (const worker of context.serviceWorkers()) {
+      const scope = await worker.evaluate(
+        () => (globalThis as unknown as { readonly registration: ServiceWorkerRegistration }).registration.scope,
+      );
+      if (new URL(scope).pathname === `/${user}/`) return worker;
+    }
+    return undefined;
+  });
 }
 
 /** The pushes for Bob that the demo's server hands to its pages, each taken once. */
@@ -290,10 +334,8 @@ async function pushDelivery(context: BrowserContext, tab: Page): Promise<(payloa
   });
   await devtools.send("ServiceWorker.enable");
   return async (payload) => {
-    await devtools.send("ServiceWorker.deliverPushMessage", {
-      origin: page.url,
-      registrationId: registrations.get("/bob/") ?? "",
-      data: JSON.stringify(payload),
-    });
+    const registrationId = await until("Bob's service worker is registered", () => registrations.get("/bob/"));
+    const data = JSON.stringify(payload);
+    await devtools.send("ServiceWorker.deliverPushMessage", { origin: page.url, registrationId, data });
   };
 }

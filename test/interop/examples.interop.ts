@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Browser, Page, WebSocketRoute } from "playwright-core";
-import { openBrowser } from "../page/browser.ts";
+import { askAgainSoon, openBrowser } from "../page/browser.ts";
 import { domain, openWorld, type World } from "../sdk/world.ts";
 import { stepMsMax, until } from "./lab/wait.ts";
 
@@ -62,6 +62,7 @@ function gistOf(frame: string | Buffer): string {
 
 async function openPhone(url: string, username: string): Promise<OpenPhone> {
   const tab = await browser.newPage();
+  await askAgainSoon(tab);
   tab.setDefaultTimeout(stepMsMax);
   const passed: string[] = [];
   let tunnel: WebSocketRoute | undefined;

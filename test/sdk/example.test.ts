@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { startDemoServer } from "../../src/commands/demo-server.ts";
 import { openDemoPage } from "../../src/demo/page-server.ts";
 import { DemoUa } from "../../src/demo/ua.ts";
+import { claimPorts } from "../interop/lab/claim-ports.ts";
 import { domain, openWorld } from "./world.ts";
 
 const example = fileURLToPath(new URL("../../examples/answer-a-call.ts", import.meta.url));
@@ -58,7 +59,7 @@ test("examples/answer-a-call.ts sleeps, wakes by the push on its stdin and gets 
 test("examples/answer-a-call.ts is one more phone of Bob beside a running demo", async () => {
   let stop: () => Promise<void> = async () => {};
   const page = await openDemoPage(0, async (webhookUrl) => {
-    const server = await startDemoServer(webhookUrl);
+    const server = await startDemoServer(webhookUrl, await claimPorts());
     stop = () => server.stop();
     return server;
   });

@@ -3,6 +3,7 @@ import { startDemoServer } from "../../src/commands/demo-server.ts";
 import { DemoRegistrar } from "../../src/demo/registrar.ts";
 import { openDemoWebhook } from "../../src/demo/story.ts";
 import { DemoUa, type UaCall } from "../../src/demo/ua.ts";
+import { claimPorts } from "../interop/lab/claim-ports.ts";
 
 export const domain = "sdk.example";
 
@@ -48,7 +49,7 @@ export async function openWorld(onPush: (text: string) => void = () => {}): Prom
     send: (text) => socket.send(Buffer.from(text, "latin1"), registrar.port, registrar.host),
     onCall: (call) => waiting.shift()?.(call),
   });
-  const running = await startDemoServer(webhook.url);
+  const running = await startDemoServer(webhook.url, await claimPorts());
   return {
     server: running.publicUrl,
     app: running.app,
