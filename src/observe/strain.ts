@@ -17,15 +17,17 @@ const endsMs = [0, 30, 100] as const;
 const meanOverMs = 2_000;
 /** More counts as this, so that one pause, however long (garbage, a start, a machine that stood still), stays below the first level. */
 const lateMsMax = 400;
-/** What is left of a peak of lateness after a second, so that who reads once a second sees it. */
-const peakLeft = 0.05;
+/** The longest lateness stands in the lane for so long at least, and twice that at most: who reads once a second misses none. */
+const peakStandsMs = 1_000;
 
 /** Tells from how late a thread's timer runs whether it keeps up. Level and lateness are kept in its lane, for all threads to read. */
 export class Strain {
   readonly #lane: Lane;
   readonly #everyMs: number;
-  /** Of a peak, from one tick to the next. */
-  readonly #fade: number;
+  /** Longest lateness of the last whole `peakStandsMs`, and of those that run. */
+  #peakBeforeMs = 0;
+  #peakMs = 0;
+  #peakSinceMs = 0;
   #meanMs = 0;
   #level: StrainLevelId = StrainLevel.none;
 
@@ -33,7 +35,6 @@ export class Strain {
   constructor(lane: Lane, everyMs: number) {
     this.#lane = lane;
     this.#everyMs = everyMs;
-    this.#fade = peakLeft ** (everyMs / 1_000);
   }
 
   get level(): StrainLevelId {
@@ -47,7 +48,17 @@ export class Strain {
     while (this.#meanMs >= (beginsMs[this.#level + 1] ?? Infinity)) this.#level = (this.#level + 1) as StrainLevelId;
     while (this.#meanMs < (endsMs[this.#level] ?? 0)) this.#level = (this.#level - 1) as StrainLevelId;
     this.#lane.set(Counter.strain, this.#level);
-    this.#lane.set(Counter.loopDelayMs, Math.max(0, lateMs, this.#lane.get(Counter.loopDelayMs) * this.#fade));
+    this.#keepPeak(Math.max(lateMs, 0));
+  }
+
+  #keepPeak(lateMs: number): void {
+    this.#peakMs = Math.max(this.#peakMs, lateMs);
+    this.#lane.set(Counter.loopDelayMs, Math.max(this.#peakBeforeMs, this.#peakMs));
+    this.#peakSinceMs += this.#everyMs + lateMs;
+    if (this.#peakSinceMs < peakStandsMs) return;
+    this.#peakBeforeMs = this.#peakMs;
+    this.#peakMs = 0;
+    this.#peakSinceMs = 0;
   }
 }
 

@@ -49,16 +49,20 @@ describe("the strain of a thread", () => {
     expect(late(strain, 0, 5_000)).toBe(StrainLevel.none);
   });
 
-  test("a peak of lateness stands in the lane, a twentieth of it a second later", () => {
-    const [lane] = lanesOf(1);
-    const strain = strainOf(lane);
-    strain.note(300);
-    expect(lane!.get(Counter.loopDelayMs)).toBe(300);
-    late(strain, 0, 1_000);
-    expect(lane!.get(Counter.loopDelayMs)).toBeCloseTo(15, 6);
-    late(strain, -5, 60_000);
-    expect(lane!.get(Counter.loopDelayMs)).toBeLessThan(0.001);
-    expect(lane!.get(Counter.loopDelayMs)).toBeGreaterThanOrEqual(0);
+  test("a peak of lateness stands in the lane for a second at least, whenever it comes, and two at most", () => {
+    for (let beforeMs = 0; beforeMs <= 1_100; beforeMs += 100) {
+      const [lane] = lanesOf(1);
+      const strain = strainOf(lane);
+      late(strain, 0, beforeMs);
+      strain.note(300);
+      expect(lane!.get(Counter.loopDelayMs)).toBe(300);
+      late(strain, 7, 1_000);
+      expect(lane!.get(Counter.loopDelayMs)).toBe(300);
+      late(strain, 7, 1_100);
+      expect(lane!.get(Counter.loopDelayMs)).toBe(7);
+      late(strain, -5, 2_100);
+      expect(lane!.get(Counter.loopDelayMs)).toBe(0);
+    }
   });
 
   test("a clock that went back is no strain", () => {

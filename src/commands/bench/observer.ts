@@ -90,8 +90,8 @@ export class Observer {
       await Bun.sleep(registeringPollMs);
     }
     this.#allRegistered = this.#last;
-    // A peak fades within a second.
-    await Bun.sleep(pollMs * 2);
+    // A peak stands for two seconds at most.
+    await Bun.sleep(pollMs * 2.5);
   }
 
   /** At the last reading. */
