@@ -1,14 +1,9 @@
+import { hexHigh, hexLow } from "./hex.ts";
+
 /**
  * UUIDs as the store keeps them: 16 bytes. Text that is not a UUID has no bytes, so an id from the network can be looked up
  * without further checks and finds nothing.
  */
-const highDigit = new Uint8Array(256);
-const lowDigit = new Uint8Array(256);
-for (let byte = 0; byte < 256; byte++) {
-  const text = byte.toString(16).padStart(2, "0");
-  highDigit[byte] = text.charCodeAt(0);
-  lowDigit[byte] = text.charCodeAt(1);
-}
 const dash = 45;
 /** The dashes stay where they are. */
 const written = Buffer.alloc(36, dash);
@@ -43,8 +38,8 @@ export function uuidText(bytes: Uint8Array): string {
   for (let n = 0; n < 16; n++) {
     if (n === 4 || n === 6 || n === 8 || n === 10) at++;
     const byte = bytes[n] ?? 0;
-    written[at] = highDigit[byte]!;
-    written[at + 1] = lowDigit[byte]!;
+    written[at] = hexHigh[byte]!;
+    written[at + 1] = hexLow[byte]!;
     at += 2;
   }
   return written.toString("latin1");

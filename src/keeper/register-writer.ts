@@ -1,3 +1,4 @@
+import { hexDigits } from "../base/hex.ts";
 import type { RegistrationIndex } from "../base/ids.ts";
 import type { LocalAddress, Transport } from "../net/network.ts";
 import type { Arena } from "./arena.ts";
@@ -13,7 +14,6 @@ import { Flag } from "./row-flags.ts";
 
 /** Room for the largest REGISTER: four credentials with the longest nonces, and a list of bindings to remove. */
 const requestBytesMax = 24_576;
-const hexDigits = new TextEncoder().encode("0123456789abcdef");
 const nothing = new Uint8Array(0);
 const urnUuid = new TextEncoder().encode("urn:uuid:");
 

@@ -1,3 +1,5 @@
+import { round } from "./round.ts";
+
 /** Makes JavaScriptCore write a line to stderr at each of its collections. */
 export const gcLogEnv = { BUN_JSC_logGC: "1" } as const;
 
@@ -23,7 +25,7 @@ export function gcPausesOf(log: string): GcPauses {
     totalMs += ms;
     longestMs = Math.max(longestMs, ms);
   }
-  return { count, totalMs: round(totalMs), longestMs: round(longestMs) };
+  return { count, totalMs: round(totalMs, 1), longestMs: round(longestMs, 1) };
 }
 
 /** The last thing that the process said itself; "" when it said nothing. */
@@ -34,8 +36,4 @@ export function lastWordsOf(log: string): string {
       .split("\n")
       .findLast((line) => !gcLine.test(line)) ?? ""
   );
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }

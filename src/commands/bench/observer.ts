@@ -1,6 +1,7 @@
 import type { CallFigures } from "./caller-process.ts";
 import type { Readings } from "./readings.ts";
 import type { LoadReport, RestartReport, SilenceReport } from "./report.ts";
+import { round } from "./round.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { type ThreadCpu, threadCpuOf } from "./thread-cpu.ts";
 
@@ -274,8 +275,4 @@ export class Observer {
 
 function requests(readings: Readings): number {
   return readings.sent + readings.retransmissions;
-}
-
-function round(value: number, digits: number): number {
-  return Math.round(value * 10 ** digits) / 10 ** digits;
 }

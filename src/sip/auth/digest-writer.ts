@@ -1,16 +1,8 @@
+import { hexDigits, hexHigh, hexLow } from "../../base/hex.ts";
 import { Algorithm, hashInto, hexChars, type KnownAlgorithmId } from "./algorithm.ts";
 import { cnonceBytesMax, nonceBytesMax } from "./limits.ts";
 
 const COLON = 0x3a;
-const hexDigits = new Uint8Array(16);
-for (let i = 0; i < 16; i++) hexDigits[i] = "0123456789abcdef".charCodeAt(i);
-// Both digits of a byte, so that a hash costs one look-up a byte.
-const hexHigh = new Uint8Array(256);
-const hexLow = new Uint8Array(256);
-for (let i = 0; i < 256; i++) {
-  hexHigh[i] = hexDigits[i >>> 4]!;
-  hexLow[i] = hexDigits[i & 15]!;
-}
 
 /** HA1, nonce, nc, cnonce, qop and HA2 with their colons. */
 const scratchBytes = 64 + nonceBytesMax + 8 + cnonceBytesMax + 8 + 64 + 5;
